@@ -1,0 +1,22 @@
+//! changehook: a Kubernetes operator that POSTs every change of the resources a `WebhookSubscription` selects, signed,
+//! until the endpoint has it. This is the map of the house; `core/` (crate `changehook_core`) decides, this crate acts.
+//!
+//! | module | what happens there | may import, of ours |
+//! | --- | --- | --- |
+//! | [`api`] | the custom resources' types; their docs are user documentation | – |
+//! | [`watch`] | list+watch of any kind; knows no subscription | core |
+//! | [`ledger`] | where core's durable records are kept | core |
+//! | [`delivery`] | the engine's driver, one attempt, endpoint clients, the vetting resolver, Secrets | core, ledger |
+//! | [`controller`] | reconcile: dereference → validate → plan → apply | core, api, watch, delivery, status |
+//! | [`status`] | verdicts and engine views → one coalesced status patch | core, api |
+//! | [`runtime`] | config, wiring, admin server, metrics, readiness, shutdown, telemetry, clock | all |
+//!
+//! `watch` and `delivery` never import each other; `tests/house.rs` reads the imports.
+
+pub mod api;
+pub mod controller;
+pub mod delivery;
+pub mod ledger;
+pub mod runtime;
+pub mod status;
+pub mod watch;

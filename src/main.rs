@@ -1,0 +1,3 @@
+//! The `changehook` command.
+
+fn main() {}
