@@ -115,3 +115,7 @@ pub struct Failure {
     /// How long the endpoint asked us to wait; only set when this failure is retried.
     pub retry_after: Option<Duration>,
 }
+/// x
+pub fn blames_the_endpoint_when_common(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 405 | 407)
+}

@@ -1,1 +1,256 @@
-//! ledger
+//! What must survive a crash: records, and the entries they add up to.
+//!
+//! Touches nothing; stores live in the operator. Invariants: every record has its own `seq`, growing for ever;
+//! [`Entries::apply`] in order of `seq` gives the same entries whatever was folded in between; an acknowledgement, drop or
+//! park names the event it speaks of and clears nothing newer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey};
+use crate::outcome::Class;
+use crate::plan::{Change, SubscriptionId};
+
+/// One durable fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the journal.
+    pub seq: u64,
+    /// Whose fact it is.
+    pub subscription: SubscriptionId,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The first request of an event may go out; the event's sequence is the record's `seq`.
+    Sending {
+        /// The object.
+        object: ObjectKey,
+        /// Its names, so that Removed can be told after a restart.
+        named: Named,
+        /// New, Updated or Removed.
+        change: Change,
+        /// The row's version.
+        rv: u64,
+        /// The row's fingerprint; zero for Removed.
+        fp: Fingerprint,
+    },
+    /// The endpoint has the event with sequence `of`.
+    Ack {
+        /// The object.
+        object: ObjectKey,
+        /// The event's sequence.
+        of: u64,
+        /// The row's version as sent: a retry is rendered from the current row, whose content is the same.
+        rv: u64,
+    },
+    /// The endpoint knows that the object is gone, or never heard of it.
+    Drop {
+        /// The object.
+        object: ObjectKey,
+        /// The event's sequence, or that of the acknowledged one when nothing needed to be told.
+        of: u64,
+    },
+    /// Given up for now; the event stays owed.
+    Park {
+        /// The object.
+        object: ObjectKey,
+        /// The event's sequence.
+        of: u64,
+        /// Whose trouble it was.
+        class: Class,
+        /// The endpoint configuration that failed.
+        config_hash: u64,
+    },
+    /// Parked no more.
+    Release {
+        /// The object.
+        object: ObjectKey,
+    },
+    /// The object's state is taken as known without being told.
+    Adopt {
+        /// The object.
+        object: ObjectKey,
+        /// Its names.
+        named: Named,
+        /// The row's version.
+        rv: u64,
+        /// The row's fingerprint.
+        fp: Fingerprint,
+    },
+    /// A baseline of a kind: rows up to `rv` are adopted while it is open.
+    Mark {
+        /// The kind.
+        kind: Arc<GroupKind>,
+        /// The version up to which rows belong to the baseline.
+        rv: u64,
+        /// Whether it is still open.
+        open: bool,
+    },
+    /// The subscription is gone, and so is all that was known for it.
+    Forget,
+}
+
+/// How an object is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its kind, with the version that was watched.
+    pub gvk: Arc<Gvk>,
+    /// metadata.namespace
+    pub namespace: Option<Arc<str>>,
+    /// metadata.name
+    pub name: Arc<str>,
+}
+
+/// What the endpoint acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acked {
+    /// The event's sequence, or that of the Adopt record.
+    pub seq: u64,
+    /// The row's version.
+    pub rv: u64,
+    /// The row's fingerprint.
+    pub fp: Fingerprint,
+}
+
+/// An event whose first request may have gone out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// The event's sequence.
+    pub seq: u64,
+    /// New, Updated or Removed.
+    pub change: Change,
+    /// The row's version.
+    pub rv: u64,
+    /// The row's fingerprint; zero for Removed.
+    pub fp: Fingerprint,
+}
+
+/// Why and under which configuration an event was given up for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// The event's sequence.
+    pub of: u64,
+    /// Whose trouble it was.
+    pub class: Class,
+    /// The endpoint configuration that failed.
+    pub config_hash: u64,
+}
+
+/// One slot, as far as it is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// How the object is called.
+    pub named: Named,
+    /// What the endpoint acknowledged.
+    pub acked: Option<Acked>,
+    /// What it may have been sent since.
+    pub sending: Option<Sending>,
+    /// Whether that was given up for now.
+    pub parked: Option<Parked>,
+}
+
+/// A kind's baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The version up to which rows belong to it.
+    pub rv: u64,
+    /// Whether it is still open.
+    pub open: bool,
+}
+
+/// All that is durable for one subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Book {
+    /// One entry a slot.
+    pub entries: BTreeMap<ObjectKey, Entry>,
+    /// One mark a kind.
+    pub marks: BTreeMap<Arc<GroupKind>, Mark>,
+}
+
+/// What all records add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// One book a subscription.
+    pub books: BTreeMap<SubscriptionId, Book>,
+    /// The highest `seq` seen.
+    pub seq: u64,
+}
+
+impl Entries {
+    /// Adds one record. Records must come in order of `seq`.
+    pub fn apply(&mut self, record: &Record) {
+        self.seq = self.seq.max(record.seq);
+        if record.fact == Fact::Forget {
+            self.books.remove(&record.subscription);
+            return;
+        }
+        let book = self.books.entry(record.subscription.clone()).or_default();
+        match &record.fact {
+            Fact::Sending { object, named, change, rv, fp } => {
+                let entry = book.entries.entry(object.clone()).or_insert_with(|| Entry::new(named.clone()));
+                entry.named = named.clone();
+                entry.sending = Some(Sending { seq: record.seq, change: *change, rv: *rv, fp: *fp });
+                entry.parked = None;
+            }
+            Fact::Ack { object, of, rv } => {
+                if let Some(entry) = book.entries.get_mut(object)
+                    && let Some(sending) = entry.sending.filter(|sending| sending.seq == *of)
+                {
+                    entry.acked = Some(Acked { seq: sending.seq, rv: *rv, fp: sending.fp });
+                    entry.sending = None;
+                    entry.parked = None;
+                }
+            }
+            Fact::Drop { object, of } => {
+                // A Sending newer than the event that was dropped keeps the slot: the endpoint may hold it.
+                let newer = book.entries.get(object).and_then(|entry| entry.sending).is_some_and(|s| s.seq > *of);
+                if newer {
+                    if let Some(entry) = book.entries.get_mut(object) {
+                        entry.acked = None;
+                    }
+                } else {
+                    book.entries.remove(object);
+                }
+            }
+            Fact::Park { object, of, class, config_hash } => {
+                if let Some(entry) = book.entries.get_mut(object)
+                    && entry.sending.is_some_and(|sending| sending.seq == *of)
+                {
+                    entry.parked = Some(Parked { of: *of, class: *class, config_hash: *config_hash });
+                }
+            }
+            Fact::Release { object } => {
+                if let Some(entry) = book.entries.get_mut(object) {
+                    entry.parked = None;
+                }
+            }
+            Fact::Adopt { object, named, rv, fp } => {
+                let entry = book.entries.entry(object.clone()).or_insert_with(|| Entry::new(named.clone()));
+                entry.named = named.clone();
+                entry.acked = Some(Acked { seq: record.seq, rv: *rv, fp: *fp });
+                entry.sending = None;
+                entry.parked = None;
+            }
+            Fact::Mark { kind, rv, open } => {
+                book.marks.insert(Arc::clone(kind), Mark { rv: *rv, open: *open });
+            }
+            Fact::Forget => {} // returned above
+        }
+    }
+}
+
+impl Entry {
+    fn new(named: Named) -> Self {
+        Self { named, acked: None, sending: None, parked: None }
+    }
+}
+
+/// The sequence a new leader starts from: past everything durable, and past every sequence an earlier life of the same
+/// ledger could have handed out, as long as the clock did not stand still for a second and hand out 2²¹ in it.
+pub fn claim_seq(durable: u64, unix_seconds: u64) -> u64 {
+    (durable + 1).max(unix_seconds << 21)
+}

@@ -1,0 +1,221 @@
+//! One slot: one subscription × one object, as far as the engine remembers it.
+//!
+//! Touches nothing. Invariant: what is durable of it is exactly `acked`, `sending` and `parked`; the rest may be lost.
+
+use std::sync::Arc;
+
+use super::want::{Acknowledged, Facts, Membership, Need, ParkedAs, want};
+use crate::event::{Event, Identity, ObservedBy, Subject};
+use crate::ledger::{Acked, Entry, Named, Parked, Sending};
+use crate::object::{Fingerprint, ObjectKey, Row};
+use crate::outcome::Failure;
+use crate::plan::Change;
+
+/// The fingerprint of what is gone.
+pub(super) const GONE: Fingerprint = Fingerprint(0);
+
+/// What the watch last showed of the object.
+#[derive(Clone, Debug)]
+pub(super) enum Shown {
+    Selected { row: Arc<Row>, fp: Fingerprint },
+    Deselected { rv: u64 },
+    Gone { rv: u64 },
+    Unknown,
+}
+
+/// Where the slot is in its delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing to send, or not now: held, parked, or waiting for a namesake.
+    Idle,
+    /// In the lane of first attempts.
+    Queued,
+    /// Waiting until the slot's `not_before`.
+    Waiting,
+    /// In the lane of retries.
+    Due,
+    /// Its Sending record is on its way into the ledger; holds a permit.
+    Declaring,
+    /// A request is under way; holds a permit.
+    InFlight,
+}
+
+/// The last failed attempt of a slot, for the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastError {
+    /// What failed.
+    pub failure: Failure,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: i64,
+}
+
+/// Which lane a slot got its permit from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    First,
+    Retry,
+    /// The breaker's probe.
+    Probe,
+}
+
+/// Leave to have one request under way, given back exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Permit {
+    /// Whose share it comes from; the subscription may be edited meanwhile.
+    pub host: Arc<str>,
+    pub lane: Lane,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub named: Named,
+    pub acked: Option<Acked>,
+    /// server.version of what was acknowledged, if this process sent or adopted it.
+    pub acked_version: Option<Arc<str>>,
+    pub sending: Option<Sending>,
+    pub parked: Option<Parked>,
+    pub shown: Shown,
+    pub by: ObservedBy,
+    /// When the change that is told next was noticed; wall clock.
+    pub detected_at: i64,
+    /// Since when the endpoint has been behind; wall clock.
+    pub owed_since: Option<i64>,
+    pub phase: Phase,
+    /// Held while declaring and in flight.
+    pub permit: Option<Permit>,
+    /// Requests started for this delivery.
+    pub attempts: u32,
+    /// No request before this; monotonic.
+    pub not_before: u64,
+    /// When the first attempt of this delivery was started; monotonic.
+    pub first_attempt_at: u64,
+    /// A request that told the endpoint of the object may have been started.
+    pub may_be_known: bool,
+    /// The subscription was edited so that it does not select the object any more; it exists, so nothing is told.
+    pub tombstone: bool,
+    /// The event as declared, held until it is answered.
+    pub event: Option<Box<Event>>,
+    pub last_error: Option<Box<LastError>>,
+}
+
+impl Slot {
+    pub fn new(named: Named) -> Self {
+        Self {
+            named,
+            acked: None,
+            acked_version: None,
+            sending: None,
+            parked: None,
+            shown: Shown::Unknown,
+            by: ObservedBy::Relist,
+            detected_at: 0,
+            owed_since: None,
+            phase: Phase::Idle,
+            permit: None,
+            attempts: 0,
+            not_before: 0,
+            first_attempt_at: 0,
+            may_be_known: false,
+            tombstone: false,
+            event: None,
+            last_error: None,
+        }
+    }
+
+    /// As an earlier life left it.
+    pub fn restored(entry: Entry) -> Self {
+        let Entry { named, acked, sending, parked } = entry;
+        Self { acked, sending, parked, may_be_known: sending.is_some() || acked.is_some(), ..Self::new(named) }
+    }
+
+    /// Holds a permit.
+    pub fn is_busy(&self) -> bool {
+        self.permit.is_some()
+    }
+
+    /// Nothing of it is worth remembering.
+    pub fn is_blank(&self) -> bool {
+        let known = self.acked.is_some() || self.sending.is_some() || self.is_busy();
+        !known && !matches!(self.shown, Shown::Selected { .. } | Shown::Unknown)
+    }
+
+    fn highest_rv(&self) -> u64 {
+        self.acked.map_or(0, |acked| acked.rv).max(self.sending.map_or(0, |sending| sending.rv))
+    }
+
+    /// What the slot needs. `mark` is the version up to which rows are adopted; `resync` what must be told again.
+    pub fn need(&self, mark: Option<u64>, resync: u64) -> Need {
+        let (membership, rv, fp) = match &self.shown {
+            Shown::Selected { row, fp } => (Membership::Selected, row.rv, *fp),
+            Shown::Deselected { rv } | Shown::Gone { rv } => (Membership::Absent, *rv, GONE),
+            Shown::Unknown => (Membership::Unknown, 0, GONE),
+        };
+        let acked = match self.acked {
+            None => Acknowledged::Nothing,
+            Some(acked) if acked.seq < resync => Acknowledged::BeforeResync,
+            Some(acked) if acked.rv == rv => Acknowledged::SameVersion,
+            Some(acked) if acked.fp == fp => Acknowledged::SameContent,
+            Some(_) => Acknowledged::Other,
+        };
+        let parked = match (self.parked, self.sending) {
+            (Some(_), Some(sending)) if sending.change == Change::Removed => ParkedAs::Removed,
+            (Some(_), Some(sending)) if sending.fp == fp => ParkedAs::PresentSame,
+            (Some(_), Some(_)) => ParkedAs::PresentOther,
+            (Some(_), None) | (None, _) => ParkedAs::Nothing,
+        };
+        want(Facts {
+            membership,
+            behind: rv < self.highest_rv(),
+            parked,
+            sending: self.sending.is_some(),
+            acked,
+            adoptable: mark.is_some_and(|mark| rv <= mark),
+        })
+    }
+
+    /// Whether the declared event still says what is wanted: one kind, one content.
+    pub fn same_event(&self, change: Change) -> bool {
+        self.sending.is_some_and(|sending| {
+            sending.change == change
+                && match &self.shown {
+                    Shown::Selected { fp, .. } => change == Change::Removed || sending.fp == *fp,
+                    Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown => change == Change::Removed,
+                }
+        })
+    }
+
+    /// The version the next declaration speaks of.
+    pub fn shown_rv(&self) -> u64 {
+        match &self.shown {
+            Shown::Selected { row, .. } => row.rv,
+            Shown::Deselected { rv } | Shown::Gone { rv } => *rv,
+            Shown::Unknown => self.highest_rv(),
+        }
+    }
+
+    /// What an event of kind `change` would be about, as of now.
+    pub fn subject(&self, key: &ObjectKey, change: Change) -> Subject {
+        match (&self.shown, change) {
+            (Shown::Selected { row, .. }, Change::New | Change::Updated) => Subject::Present(Arc::clone(row)),
+            (Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown, _) => {
+                Subject::Absent(Identity {
+                    gvk: Arc::clone(&self.named.gvk),
+                    uid: Arc::clone(&key.uid),
+                    namespace: self.named.namespace.clone(),
+                    name: Arc::clone(&self.named.name),
+                    rv: self.shown_rv(),
+                })
+            }
+        }
+    }
+
+    /// Forgets the delivery, not what is durable.
+    pub fn settle(&mut self) {
+        self.phase = Phase::Idle;
+        self.attempts = 0;
+        self.not_before = 0;
+        self.owed_since = None;
+        self.event = None;
+        self.last_error = None;
+    }
+}

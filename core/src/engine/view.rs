@@ -1,0 +1,175 @@
+//! What the status and the metrics are told.
+//!
+//! Touches nothing. Invariant: taking a view costs as much as it shows, not as much as there is.
+
+use super::breaker::BreakerState;
+use super::desk::{LastDelivery, Totals};
+use super::slot::{LastError, Slot};
+use super::{Engine, Subscription};
+use crate::Now;
+use crate::event::event_id;
+use crate::ledger::Named;
+use crate::object::ObjectKey;
+use crate::plan::{Change, SubscriptionId};
+
+/// How many retries and parked events are shown one by one.
+pub const SAMPLES: usize = 16;
+
+/// One subscription as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Slots.
+    pub entries: u64,
+    /// The highest sequence given out so far, over all subscriptions.
+    pub sequence: u64,
+    /// When the last commit became durable; milliseconds since the Unix epoch, as all times here.
+    pub last_commit: Option<i64>,
+    /// When every baseline was closed for the first time.
+    pub baseline_at: Option<i64>,
+    /// Every baseline is closed: the promises hold from here on.
+    pub live: bool,
+    /// Objects the endpoint is behind on, parked ones not counted.
+    pub pending: u64,
+    /// Requests under way or about to be.
+    pub in_flight: u32,
+    /// Of the pending, those that failed at least once.
+    pub retrying: u64,
+    /// Given up for now.
+    pub parked: u64,
+    /// Since when the longest waiting one waits.
+    pub oldest_pending: Option<i64>,
+    /// Since when `totals` are counted.
+    pub since: i64,
+    /// Counts.
+    pub totals: Totals,
+    /// The last acknowledged event.
+    pub last_delivery: Option<LastDelivery>,
+    /// The endpoint as a whole.
+    pub endpoint: EndpointView,
+    /// What of ours was missing when an attempt was about to be made.
+    pub unsent: Option<String>,
+    /// The soonest retries.
+    pub retries: Vec<RetryView>,
+    /// Some of the parked.
+    pub parked_samples: Vec<RetryView>,
+}
+
+/// The endpoint as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointView {
+    /// Whether requests may go.
+    pub breaker: BreakerState,
+    /// Failed attempts since the last good answer.
+    pub consecutive_failures: u32,
+    /// The attempts of the outage so far, while there is one.
+    pub attempt: Option<u32>,
+    /// When the next probe goes, while the breaker is open.
+    pub next_attempt: Option<i64>,
+    /// The last failure, until the endpoint answers well again.
+    pub last_error: Option<LastError>,
+}
+
+/// One event that was not delivered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryView {
+    /// Its id, once it is declared.
+    pub event_id: Option<String>,
+    /// Its kind, once it is declared.
+    pub change: Option<Change>,
+    /// The object's names.
+    pub named: Named,
+    /// The object's uid.
+    pub uid: std::sync::Arc<str>,
+    /// Attempts made.
+    pub attempt: u32,
+    /// When the next one may go; `None` while parked.
+    pub next_attempt: Option<i64>,
+    /// What failed last.
+    pub last_error: Option<LastError>,
+}
+
+/// Counts over all subscriptions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// See [`View::pending`].
+    pub pending: u64,
+    /// See [`View::retrying`].
+    pub retrying: u64,
+    /// See [`View::parked`].
+    pub parked: u64,
+    /// See [`View::in_flight`].
+    pub in_flight: u64,
+}
+
+impl Engine {
+    /// One subscription, as of now.
+    pub fn view(&self, now: Now, id: &SubscriptionId) -> Option<View> {
+        let Subscription { slots, desk } = self.subscriptions.get(id)?;
+        let probe_at = match desk.breaker.state() {
+            BreakerState::Open { next_probe, .. } => Some(next_probe),
+            BreakerState::Closed | BreakerState::HalfOpen { .. } => None,
+        };
+        let retries = desk
+            .retrying
+            .iter()
+            .take(SAMPLES)
+            .filter_map(|(at, key)| {
+                let at = probe_at.map_or(*at, |probe| probe.max(*at));
+                Some(retry_view(id, key, slots.get(key)?, Some(now.wall_at(at))))
+            })
+            .collect();
+        let parked_samples = desk
+            .parked
+            .iter()
+            .take(SAMPLES)
+            .filter_map(|key| Some(retry_view(id, key, slots.get(key)?, None)))
+            .collect();
+        Some(View {
+            entries: slots.len() as u64,
+            sequence: self.shared.seq,
+            last_commit: self.shared.last_commit,
+            baseline_at: desk.baseline_at,
+            live: desk.all_live(),
+            pending: desk.owed.len() as u64,
+            in_flight: desk.in_flight,
+            retrying: desk.retrying.len() as u64,
+            parked: desk.parked.len() as u64,
+            oldest_pending: desk.owed.first().map(|(since, _)| *since),
+            since: desk.since,
+            totals: desk.totals,
+            last_delivery: desk.last_delivery.clone(),
+            endpoint: EndpointView {
+                breaker: desk.breaker.state(),
+                consecutive_failures: desk.breaker.consecutive_failures(),
+                attempt: Some(desk.breaker.step()).filter(|step| *step > 0),
+                next_attempt: probe_at.or_else(|| desk.retrying.first().map(|(at, _)| *at)).map(|at| now.wall_at(at)),
+                last_error: desk.last_error.clone().filter(|_| desk.breaker.consecutive_failures() > 0),
+            },
+            unsent: desk.unsent.clone(),
+            retries,
+            parked_samples,
+        })
+    }
+
+    /// Counts over all subscriptions.
+    pub fn gauges(&self) -> Gauges {
+        self.subscriptions.values().fold(Gauges::default(), |sum, Subscription { desk, .. }| Gauges {
+            pending: sum.pending + desk.owed.len() as u64,
+            retrying: sum.retrying + desk.retrying.len() as u64,
+            parked: sum.parked + desk.parked.len() as u64,
+            in_flight: sum.in_flight + u64::from(desk.in_flight),
+        })
+    }
+}
+
+fn retry_view(id: &SubscriptionId, key: &ObjectKey, slot: &Slot, next_attempt: Option<i64>) -> RetryView {
+    RetryView {
+        event_id: slot.sending.map(|sending| event_id(&id.uid, &key.uid, sending.seq)),
+        change: slot.sending.map(|sending| sending.change),
+        named: slot.named.clone(),
+        uid: key.uid.clone(),
+        attempt: slot.attempts,
+        next_attempt,
+        last_error: slot.last_error.as_deref().cloned(),
+    }
+}
