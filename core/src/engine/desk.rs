@@ -155,8 +155,8 @@ impl Desk {
     /// Other objects that have or had the same name.
     pub fn others_named(&self, key: &ObjectKey, named: &Named) -> Vec<ObjectKey> {
         match self.namesakes.get(&name_of(key, named)) {
-            Some(keys) if keys.len() > 1 => keys.iter().filter(|other| *other != key).cloned().collect(),
-            Some(_) | None => Vec::new(),
+            Some(keys) => keys.iter().filter(|other| *other != key).cloned().collect(),
+            None => Vec::new(),
         }
     }
 

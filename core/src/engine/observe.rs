@@ -45,13 +45,14 @@ impl Engine {
             Seen::Unknown => Shown::Unknown,
         };
         let Some(slot) = slots.get_mut(&key) else { return };
-        if by_edit {
-            slot.tombstone = !matches!(shown, Shown::Selected { .. });
+        // Only the edit itself may silence a slot: what had already left the selection is still told.
+        if by_edit && matches!(slot.shown, Shown::Selected { .. }) && matches!(shown, Shown::Deselected { .. }) {
+            slot.tombstone = true;
         }
         let differs = match (&slot.shown, &shown) {
             (Shown::Selected { fp: old, .. }, Shown::Selected { fp: new, .. }) => old != new,
-            (Shown::Deselected { .. } | Shown::Gone { .. }, Shown::Deselected { .. } | Shown::Gone { .. }) => false,
-            (_, Shown::Unknown) => false,
+            (_, Shown::Unknown)
+            | (Shown::Deselected { .. } | Shown::Gone { .. }, Shown::Deselected { .. } | Shown::Gone { .. }) => false,
             (Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown, _) => true,
         };
         if differs {
@@ -85,17 +86,21 @@ impl Subscription {
         if decide(desk, shared, now, key, slot).is_some() {
             enqueue(desk, shared, now, key, slot);
         }
-        self.forget_if_blank(key);
+        if let Some(named) = self.forget_if_blank(key) {
+            self.reconsider_namesakes(shared, now, key, &named);
+        }
     }
 
-    pub(super) fn forget_if_blank(&mut self, key: &ObjectKey) {
-        if self.slots.get(key).is_some_and(Slot::is_blank)
-            && let Some(mut slot) = self.slots.remove(key)
-        {
-            self.desk.note_not_owed(key, &mut slot);
-            self.desk.note_unparked(key, &mut slot);
-            self.desk.delist(key, &slot.named);
+    /// Drops a slot that has nothing to remember; returns how its object was called.
+    pub(super) fn forget_if_blank(&mut self, key: &ObjectKey) -> Option<Named> {
+        if !self.slots.get(key)?.is_blank() {
+            return None;
         }
+        let mut slot = self.slots.remove(key)?;
+        self.desk.note_not_owed(key, &mut slot);
+        self.desk.note_unparked(key, &mut slot);
+        self.desk.delist(key, &slot.named);
+        Some(slot.named)
     }
 
     /// A slot with another uid and the same name still has to be told as Removed, and somebody is trying to.
