@@ -78,6 +78,8 @@ pub struct Interest {
 pub struct Plan {
     /// Whose plan this is.
     pub id: SubscriptionId,
+    /// metadata.generation of the subscription that this plan was made from; passed on to the view.
+    pub generation: i64,
     /// The subscription's namespace, the unit of fairness.
     pub namespace: Arc<str>,
     /// What is watched.

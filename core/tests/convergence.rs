@@ -96,6 +96,7 @@ struct World {
 fn plan(changes: ChangeTypes) -> Plan {
     Plan {
         id: SubscriptionId { uid: "sub".into() },
+        generation: 1,
         namespace: "team".into(),
         interests: vec![Interest {
             gvk: Gvk::new("v1", "ConfigMap"),

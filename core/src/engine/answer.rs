@@ -106,6 +106,7 @@ impl Subscription {
         settle(desk, shared, key, slot);
         desk.unsent = None;
         desk.totals.delivered += 1;
+        shared.ends.delivered += 1;
         let id = &attempt.event.subscription;
         let event_id = event_id(&id.uid, &key.uid, of);
         desk.last_delivery = Some(LastDelivery { at: now.wall, event_id, http_status: status });
@@ -208,6 +209,10 @@ impl Subscription {
 
 fn park(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, class: Class) {
     let Some(sending) = slot.sending else { return };
+    match class {
+        Class::Endpoint => shared.ends.parked_endpoint += 1,
+        Class::Event => shared.ends.parked_event += 1,
+    }
     let config_hash = desk.plan.config_hash;
     let fact = Fact::Park { object: key.clone(), of: sending.seq, class, config_hash };
     shared.record(now, &desk.plan.id, fact, false);

@@ -31,7 +31,7 @@ pub use breaker::BreakerState;
 pub use desk::{LastDelivery, Totals};
 pub use fairness::Caps;
 pub use slot::LastError;
-pub use view::{EndpointView, Gauges, RetryView, View};
+pub use view::{Ends, EndpointView, Gauges, RetryView, View};
 
 use crate::Now;
 use crate::event::Event;
@@ -132,6 +132,7 @@ struct Shared {
     changed: BTreeSet<SubscriptionId>,
     /// Subscriptions with an open baseline.
     opening: Vec<SubscriptionId>,
+    ends: Ends,
     draining: bool,
 }
 
@@ -182,6 +183,7 @@ impl Engine {
                 ring: Ring::new(settings.caps),
                 changed: BTreeSet::new(),
                 opening: Vec::new(),
+                ends: Ends::default(),
                 draining: false,
             },
         }

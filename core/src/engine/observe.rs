@@ -60,6 +60,7 @@ impl Engine {
             let under_way = slot.is_busy() && slot.sending.is_some_and(|sending| slot.same_event(sending.change));
             if slot.owed_since.is_some() && !under_way {
                 desk.totals.merged += 1;
+                self.shared.ends.merged += 1;
                 self.shared.mark_changed(&id);
             }
             slot.detected_at = now.wall;
@@ -234,6 +235,7 @@ fn adopt(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: 
 pub(super) fn drop_silently(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot) {
     let of = slot.sending.map(|sending| sending.seq).or(slot.acked.map(|acked| acked.seq));
     if let Some(of) = of {
+        shared.ends.dropped += u64::from(slot.owed_since.is_some());
         shared.record(now, &desk.plan.id, Fact::Drop { object: key.clone(), of }, false);
         shared.mark_changed(&desk.plan.id);
     }

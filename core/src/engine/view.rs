@@ -18,6 +18,8 @@ pub const SAMPLES: usize = 16;
 /// One subscription as the engine sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
+    /// The generation of the plan in force.
+    pub generation: i64,
     /// Slots.
     pub entries: u64,
     /// The highest sequence given out so far, over all subscriptions.
@@ -101,7 +103,32 @@ pub struct Gauges {
     pub in_flight: u64,
 }
 
+/// How deliveries ended, counted since the engine was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Acknowledged.
+    pub delivered: u64,
+    /// Given up until the outage ends.
+    pub parked_endpoint: u64,
+    /// Given up until something about the event changes.
+    pub parked_event: u64,
+    /// Told as part of a later change.
+    pub merged: u64,
+    /// The endpoint did not need to be told after all.
+    pub dropped: u64,
+}
+
 impl Engine {
+    /// How deliveries ended so far.
+    pub fn ends(&self) -> Ends {
+        self.shared.ends
+    }
+
+    /// Subscriptions that have given something up for now.
+    pub fn with_parked(&self) -> impl Iterator<Item = &SubscriptionId> {
+        self.subscriptions.iter().filter(|(_, subscription)| !subscription.desk.parked.is_empty()).map(|(id, _)| id)
+    }
+
     /// One subscription, as of now.
     pub fn view(&self, now: Now, id: &SubscriptionId) -> Option<View> {
         let Subscription { slots, desk } = self.subscriptions.get(id)?;
@@ -125,6 +152,7 @@ impl Engine {
             .filter_map(|key| Some(retry_view(id, key, slots.get(key)?, None)))
             .collect();
         Some(View {
+            generation: desk.plan.generation,
             entries: slots.len() as u64,
             sequence: self.shared.seq,
             last_commit: self.shared.last_commit,

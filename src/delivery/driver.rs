@@ -1,0 +1,350 @@
+//! The one task that turns the engine: sightings and plans in, commits and attempts out, views to whoever shows them.
+//!
+//! Touches the ledger store and, through attempts it spawns, endpoints. Invariants: the engine is only ever touched
+//! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use changehook_core::Now;
+use changehook_core::engine::{Action, Attempt, Batch, Engine, Gauges, Settings, View};
+use changehook_core::object::{SourceEvent, SourceId, Unreadable};
+use changehook_core::outcome::{Class, Failure, Outcome, Reason};
+use changehook_core::plan::{Plan, SubscriptionId};
+use changehook_core::select::{Observation, Selection};
+use futures::future::OptionFuture;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::Courier;
+use super::endpoint::Endpoint;
+use super::metrics::Metrics;
+use crate::ledger::{LedgerError, LedgerStore};
+
+/// How many sightings are taken in before the engine's turn.
+const SIGHTINGS_AT_ONCE: usize = 256;
+/// How often views and gauges are told at most.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// What a watch source saw; `None` when it stopped for want of users.
+#[derive(Debug)]
+pub struct Sighting {
+    /// Which source.
+    pub source: Arc<SourceId>,
+    /// What it saw.
+    pub event: Option<SourceEvent>,
+}
+
+/// What the controller wants of the driver.
+#[derive(Debug)]
+pub enum Command {
+    /// A subscription is new or was edited.
+    Assign(Box<Assignment>),
+    /// A subscription is gone.
+    Remove(SubscriptionId),
+}
+
+/// A plan with where its requests go and where its rows come from.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// What core needs.
+    pub plan: Plan,
+    /// Where requests go.
+    pub endpoint: Arc<Endpoint>,
+    /// One source for each of the plan's interests, in the same order.
+    pub sources: Vec<SourceId>,
+}
+
+/// What a subscription looks like now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// How it looks.
+    pub view: View,
+}
+
+/// Why the driver ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The ledger is not ours any more, or does not answer.
+    #[error("failed to keep the ledger")]
+    Ledger(#[from] LedgerError),
+    /// The commit's own task died.
+    #[error("failed to finish a commit")]
+    Commit(#[source] JoinError),
+    /// Nobody watches any more.
+    #[error("failed to hear from the watches: their channel is closed")]
+    Deaf,
+}
+
+/// The driver's ends of its channels, and the clocks it is given.
+pub struct Inputs<R> {
+    /// What watch sources see.
+    pub sightings: mpsc::Receiver<R>,
+    /// What the controller wants.
+    pub commands: mpsc::Receiver<Command>,
+    /// Views go here.
+    pub told: mpsc::Sender<Told>,
+    /// Subscriptions whose attempt could not be made for want of something of ours.
+    pub recheck: mpsc::Sender<SubscriptionId>,
+    /// The clocks.
+    pub now: Box<dyn Fn() -> Now + Send + Sync>,
+    /// Random numbers, for jitter.
+    pub random: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// Called on every turn, to show that it turns.
+    pub heartbeat: Box<dyn Fn() + Send + Sync>,
+    /// Stop starting, finish what is under way, commit, return.
+    pub stop: CancellationToken,
+}
+
+/// See the module's head.
+pub struct Driver<S, R> {
+    engine: Engine,
+    selection: Selection,
+    endpoints: HashMap<SubscriptionId, Assignment>,
+    courier: Courier,
+    store: Arc<S>,
+    metrics: Metrics,
+    inputs: Inputs<R>,
+    attempts: JoinSet<Outcome>,
+    under_way: HashMap<Id, Attempt>,
+    commit: JoinSet<Result<u64, LedgerError>>,
+    untold: BTreeSet<SubscriptionId>,
+    told_at: u64,
+    gauges: Gauges,
+    seen: Vec<Observation>,
+}
+
+impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
+    /// Claims the ledger and is ready to run.
+    pub async fn claim(
+        settings: Settings,
+        store: Arc<S>,
+        courier: Courier,
+        metrics: Metrics,
+        inputs: Inputs<R>,
+    ) -> Result<Self, DriverError> {
+        let durable = store.claim().await?;
+        let engine = Engine::claim(settings, durable, (inputs.now)());
+        Ok(Self {
+            engine,
+            selection: Selection::new(),
+            endpoints: HashMap::new(),
+            courier,
+            store,
+            metrics,
+            inputs,
+            attempts: JoinSet::new(),
+            under_way: HashMap::new(),
+            commit: JoinSet::new(),
+            untold: BTreeSet::new(),
+            told_at: 0,
+            gauges: Gauges::default(),
+            seen: Vec::new(),
+        })
+    }
+
+    /// Turns until told to stop and drained.
+    pub async fn run(mut self) -> Result<(), DriverError> {
+        let mut sightings = Vec::with_capacity(SIGHTINGS_AT_ONCE);
+        let mut listening = true;
+        let mut draining = false;
+        loop {
+            let now = (self.inputs.now)();
+            (self.inputs.heartbeat)();
+            while let Some(action) = self.engine.poll(now) {
+                self.act(action);
+            }
+            self.tell(now);
+            if draining && self.engine.is_drained() {
+                self.told_at = 0;
+                self.tell(now);
+                return Ok(());
+            }
+            let wake = OptionFuture::from(self.sleep(now).map(tokio::time::sleep));
+            tokio::select! {
+                n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE), if listening => {
+                    if n == 0 {
+                        if !draining && !self.inputs.stop.is_cancelled() {
+                            return Err(DriverError::Deaf);
+                        }
+                        listening = false;
+                    }
+                    for sighting in sightings.drain(..) {
+                        self.sighted(sighting.into());
+                    }
+                }
+                Some(command) = self.inputs.commands.recv() => self.obey(command),
+                Some(joined) = self.attempts.join_next_with_id() => self.answered(joined),
+                Some(joined) = self.commit.join_next() => {
+                    let number = joined.map_err(DriverError::Commit)??;
+                    self.engine.committed((self.inputs.now)(), number);
+                }
+                Some(()) = wake => {}
+                () = self.inputs.stop.cancelled(), if !draining => {
+                    draining = true;
+                    self.engine.drain();
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Commit(batch) => {
+                let store = Arc::clone(&self.store);
+                self.commit.spawn(async move { commit(&*store, batch).await });
+            }
+            Action::Send(attempt) => {
+                let courier = self.courier.clone();
+                let assignment = self.endpoints.get(&attempt.event.subscription);
+                let Some(endpoint) = assignment.map(|assignment| Arc::clone(&assignment.endpoint)) else {
+                    // The engine has no subscription that was not assigned; should it ever, the permit comes back.
+                    let outcome = Outcome::Unsent { message: "the subscription has no endpoint".to_owned() };
+                    self.engine.answered((self.inputs.now)(), &attempt, outcome, 0);
+                    return;
+                };
+                let event = attempt.event.clone();
+                let handle = self.attempts.spawn(async move { courier.attempt(&endpoint, &event).await });
+                self.under_way.insert(handle.id(), *attempt);
+            }
+        }
+    }
+
+    fn answered(&mut self, joined: Result<(Id, Outcome), JoinError>) {
+        let now = (self.inputs.now)();
+        let (id, outcome) = match joined {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(error = %error, "an attempt died; this is a bug in changehook");
+                let failure = Failure {
+                    class: Class::Event,
+                    reason: Reason::RenderFailed,
+                    http_status: None,
+                    message: "the request could not be made because of a bug in changehook; see the operator's log".to_owned(),
+                    retry_after: None,
+                };
+                (error.id(), Outcome::Failed(failure))
+            }
+        };
+        let Some(attempt) = self.under_way.remove(&id) else { return };
+        self.metrics.count_outcome(&outcome);
+        match &outcome {
+            Outcome::Delivered { .. } => {
+                let latency = Duration::from_millis(u64::try_from(now.wall - attempt.event.detected_at).unwrap_or(0));
+                self.metrics.observe_latency(latency);
+            }
+            Outcome::Failed(failure) => tracing::debug!(
+                reason = failure.reason.as_str(),
+                status = failure.http_status,
+                attempt = attempt.number,
+                subscription = %attempt.event.subscription.uid,
+                "attempt failed"
+            ),
+            Outcome::Unsent { message } => {
+                tracing::warn!(%message, subscription = %attempt.event.subscription.uid, "attempt not made");
+                // If the queue is full, the controller is about to look at everything anyway.
+                let _full = self.inputs.recheck.try_send(attempt.event.subscription.clone());
+            }
+        }
+        self.engine.answered(now, &attempt, outcome, (self.inputs.random)());
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = (self.inputs.now)();
+        match command {
+            Command::Assign(assignment) => {
+                let Assignment { plan, endpoint: _, sources } = &*assignment;
+                let id = plan.id.clone();
+                let edited = self.endpoints.contains_key(&id);
+                self.engine.plan(now, plan.clone());
+                self.selection.plan(plan, sources, &mut self.seen);
+                for observation in self.seen.drain(..) {
+                    if edited {
+                        self.engine.replanned(now, observation);
+                    } else {
+                        self.engine.observe(now, observation);
+                    }
+                }
+                for (interest, source) in plan.interests.iter().zip(sources) {
+                    if let Some(rv) = self.selection.synced(source) {
+                        let all_read = Unreadable::Named(Vec::new());
+                        self.engine.synced(now, &id, &interest.gvk.group_kind(), rv, &all_read);
+                    }
+                }
+                self.endpoints.insert(id, *assignment);
+            }
+            Command::Remove(id) => {
+                self.engine.remove(now, &id);
+                self.selection.remove(&id);
+                self.endpoints.remove(&id);
+                self.untold.remove(&id);
+            }
+        }
+    }
+
+    fn sighted(&mut self, sighting: Sighting) {
+        let now = (self.inputs.now)();
+        let Sighting { source, event } = sighting;
+        let Some(event) = event else {
+            self.selection.drop_source(&source);
+            return;
+        };
+        let listed = match &event {
+            SourceEvent::ListEnded { unreadable, .. } => Some(unreadable.clone()),
+            SourceEvent::KindAbsent => Some(Unreadable::Named(Vec::new())),
+            SourceEvent::ListStarted
+            | SourceEvent::Upsert(_)
+            | SourceEvent::Deleted { .. }
+            | SourceEvent::Unreadable(_) => None,
+        };
+        let synced = self.selection.apply(&source, event, &mut self.seen);
+        for observation in self.seen.drain(..) {
+            self.engine.observe(now, observation);
+        }
+        let (Some(synced), Some(unreadable)) = (synced, listed) else { return };
+        for (id, assignment) in &self.endpoints {
+            for (interest, from) in assignment.plan.interests.iter().zip(&assignment.sources) {
+                if *from == *source {
+                    self.engine.synced(now, id, &interest.gvk.group_kind(), synced.rv, &unreadable);
+                }
+            }
+        }
+    }
+
+    /// Tells what changed, at most so often.
+    fn tell(&mut self, now: Now) {
+        self.untold.append(&mut self.engine.take_changed());
+        if now.mono.saturating_sub(self.told_at) < TELL_EVERY.as_millis() as u64 {
+            return;
+        }
+        self.told_at = now.mono;
+        while let Some(id) = self.untold.first() {
+            let Ok(place) = self.inputs.told.try_reserve() else { break };
+            if let Some(view) = self.engine.view(now, id) {
+                place.send(Told { subscription: id.clone(), view });
+            }
+            self.untold.pop_first();
+        }
+        let gauges = self.engine.gauges();
+        if gauges != self.gauges {
+            self.gauges = gauges;
+            self.metrics.show(gauges);
+        }
+        self.metrics.objects_held(self.selection.rows());
+    }
+
+    fn sleep(&self, now: Now) -> Option<Duration> {
+        let engine = self.engine.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now.mono)));
+        let tell = (!self.untold.is_empty()).then_some(TELL_EVERY);
+        // The heartbeat needs a turn now and then even if nothing happens.
+        Some(engine.into_iter().chain(tell).min().unwrap_or(Duration::from_secs(5)).min(Duration::from_secs(5)))
+    }
+}
+
+async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<u64, LedgerError> {
+    store.commit(&batch).await.map(|()| batch.number)
+}

@@ -1,0 +1,235 @@
+//! From the controller's verdict and the engine's view to one status.
+//!
+//! Touches nothing; the time comes in. Invariants: the conditions follow the design's table of states, every one with
+//! the verdict's generation; a dead endpoint leaves Ready as it is; nothing of an endpoint's answer gets in.
+
+use changehook_core::engine::{BreakerState as Breaker, LastError as Failed, RetryView, View};
+use changehook_core::outcome::{Class, Reason as FailureReason};
+use changehook_core::plan::Change;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Standing, Verdict};
+use crate::api::conditions::{self, Reason, Status, Type, truncated};
+use crate::api::status::{
+    BreakerState, DeliveryStatus, EndpointStatus, ErrorClass, LastDelivery, LastError, LedgerStatus, MAX_ERROR_MESSAGE,
+    ObjectRef, Omitted, PendingDelivery, SubscriptionStatus, Totals,
+};
+use crate::api::subscription::ChangeType;
+
+/// The status as of now. `before` is the one last written.
+pub fn compose(before: &SubscriptionStatus, verdict: &Verdict, view: Option<&View>, now: Timestamp) -> SubscriptionStatus {
+    SubscriptionStatus {
+        observed_generation: Some(verdict.generation),
+        conditions: conditions(&before.conditions, verdict, view, now),
+        ledger: view.map(ledger),
+        delivery: view.map(delivery),
+        totals: view.map(totals),
+        last_delivery: view
+            .and_then(|view| view.last_delivery.as_ref())
+            .map(|last| LastDelivery {
+                time: time(last.at),
+                event_id: last.event_id.clone(),
+                http_status: last.http_status.into(),
+            })
+            // What an earlier process delivered is still the last delivery.
+            .or_else(|| before.last_delivery.clone()),
+        endpoint: endpoint(verdict, view),
+        retries: view.map_or_else(Vec::new, |view| view.retries.iter().filter_map(pending).collect()),
+        parked_samples: view.map_or_else(Vec::new, |view| view.parked_samples.iter().filter_map(pending).collect()),
+        omitted: view.and_then(omitted),
+        resync: None,
+    }
+}
+
+fn conditions(before: &[Condition], verdict: &Verdict, view: Option<&View>, now: Timestamp) -> Vec<Condition> {
+    let generation = verdict.generation;
+    let mut all: Vec<Condition> = before.to_vec();
+    let mut set = |type_, status, reason, message: &str| {
+        conditions::set(&mut all, type_, status, reason, message, generation, now);
+    };
+    let live = view.is_some_and(|view| view.live && view.generation == generation);
+    let mut authorized = true;
+    match &verdict.standing {
+        Standing::Stalled { reason, message } => {
+            set(Type::Ready, Status::False, *reason, message);
+            set(Type::Stalled, Status::True, *reason, message);
+        }
+        Standing::Waiting { reason, message } => {
+            authorized = *reason != Reason::NotAuthorized;
+            set(Type::Ready, Status::False, *reason, message);
+            set(Type::Reconciling, Status::True, Reason::ProgressingWithRetry, message);
+            if !authorized {
+                set(Type::Authorized, Status::False, *reason, message);
+            }
+        }
+        Standing::Progressing { message } => {
+            set(Type::Ready, Status::False, Reason::Progressing, message);
+            set(Type::Reconciling, Status::True, Reason::Progressing, message);
+        }
+        Standing::Sound if !live => {
+            let message = "taking note of the objects that exist";
+            set(Type::Ready, Status::False, Reason::Progressing, message);
+            set(Type::Reconciling, Status::True, Reason::Progressing, message);
+        }
+        Standing::Sound => {
+            let (reason, message) = if verdict.suspended {
+                (Reason::Suspended, "sending is suspended; changes are watched and will be sent once it is resumed")
+            } else {
+                (Reason::Watching, "changes are watched and sent")
+            };
+            let message = [&[message.to_owned()], &*verdict.remarks].concat().join("; ");
+            set(Type::Ready, Status::True, reason, &message);
+            set(Type::Reconciling, Status::False, reason, "");
+            set(Type::Stalled, Status::False, reason, "");
+        }
+    }
+    let (status, reason, message) = health(view);
+    set(Type::EndpointHealthy, status, reason, &message);
+    if verdict.suspended {
+        set(Type::Suspended, Status::True, Reason::Suspended, "spec.suspend is set");
+    } else {
+        conditions::remove(&mut all, Type::Suspended);
+    }
+    if authorized {
+        conditions::remove(&mut all, Type::Authorized);
+    }
+    all
+}
+
+fn health(view: Option<&View>) -> (Status, Reason, String) {
+    let none_yet = (Status::Unknown, Reason::NoDeliveryYet, "nothing was sent yet".to_owned());
+    let Some(view) = view else { return none_yet };
+    let waiting = || view.retries.iter().chain(&view.parked_samples).find_map(|sample| sample.last_error.as_ref());
+    if let Some(failed) = view.endpoint.last_error.as_ref().or_else(waiting) {
+        return (Status::False, reason_of(failed.failure.reason), failed.failure.message.clone());
+    }
+    match &view.last_delivery {
+        Some(last) => (Status::True, Reason::Delivering, format!("the endpoint answers with {}", last.http_status)),
+        None => none_yet,
+    }
+}
+
+fn reason_of(reason: FailureReason) -> Reason {
+    match reason {
+        FailureReason::DnsFailed => Reason::DnsFailed,
+        FailureReason::AddressRefused => Reason::AddressRefused,
+        FailureReason::ConnectFailed => Reason::ConnectFailed,
+        FailureReason::TlsFailed => Reason::TlsFailed,
+        FailureReason::ConnectionLost => Reason::ConnectionLost,
+        FailureReason::Timeout => Reason::Timeout,
+        FailureReason::ServerError => Reason::ServerError,
+        FailureReason::ClientError => Reason::ClientError,
+        FailureReason::Redirected => Reason::Redirected,
+        FailureReason::Oversize => Reason::Oversize,
+        FailureReason::RenderFailed => Reason::RenderFailed,
+    }
+}
+
+fn ledger(view: &View) -> LedgerStatus {
+    LedgerStatus {
+        entries: count(view.entries),
+        baseline_time: view.baseline_at.map(time),
+        last_commit_time: view.last_commit.map(time),
+        sequence: wide(view.sequence),
+    }
+}
+
+fn delivery(view: &View) -> DeliveryStatus {
+    DeliveryStatus {
+        pending: count(view.pending),
+        in_flight: count(view.in_flight.into()),
+        retrying: count(view.retrying),
+        parked: count(view.parked),
+        oldest_pending_time: view.oldest_pending.map(time),
+    }
+}
+
+fn totals(view: &View) -> Totals {
+    Totals {
+        since: Some(time(view.since)),
+        delivered: wide(view.totals.delivered),
+        failed_attempts: wide(view.totals.failed_attempts),
+        merged: wide(view.totals.merged),
+    }
+}
+
+fn endpoint(verdict: &Verdict, view: Option<&View>) -> Option<EndpointStatus> {
+    let host = verdict.host.clone();
+    let Some(view) = view else {
+        return host.map(|host| EndpointStatus { host: Some(host), ..EndpointStatus::default() });
+    };
+    let breaker = match view.endpoint.breaker {
+        Breaker::Closed => BreakerState::Closed,
+        Breaker::Open { .. } => BreakerState::Open,
+        Breaker::HalfOpen { .. } => BreakerState::HalfOpen,
+    };
+    Some(EndpointStatus {
+        host,
+        breaker: Some(breaker),
+        consecutive_failures: count(view.endpoint.consecutive_failures.into()),
+        attempt: view.endpoint.attempt.map(|attempt| count(attempt.into())),
+        next_attempt_time: view.endpoint.next_attempt.map(time),
+        last_error: view.endpoint.last_error.as_ref().map(last_error),
+    })
+}
+
+fn pending(retry: &RetryView) -> Option<PendingDelivery> {
+    let change_type = match retry.change? {
+        Change::New => ChangeType::New,
+        Change::Updated => ChangeType::Updated,
+        Change::Removed => ChangeType::Removed,
+    };
+    Some(PendingDelivery {
+        event_id: retry.event_id.clone()?,
+        change_type,
+        object_ref: ObjectRef {
+            api_version: retry.named.gvk.api_version(),
+            kind: retry.named.gvk.kind.clone(),
+            namespace: retry.named.namespace.as_deref().map(str::to_owned),
+            name: retry.named.name.to_string(),
+            uid: retry.uid.to_string(),
+        },
+        attempt: count(retry.attempt.into()),
+        next_attempt_time: retry.next_attempt.map(time),
+        last_error: retry.last_error.as_ref().map(last_error),
+    })
+}
+
+fn omitted(view: &View) -> Option<Omitted> {
+    let left_out = |all: u64, shown: usize| count(all.saturating_sub(shown as u64));
+    let retries = left_out(view.retrying, view.retries.len());
+    let parked = left_out(view.parked, view.parked_samples.len());
+    (retries > 0 || parked > 0).then_some(Omitted { retries, parked })
+}
+
+fn last_error(error: &Failed) -> LastError {
+    let Failed { failure, at } = error;
+    LastError {
+        class: match failure.class {
+            Class::Endpoint => ErrorClass::Endpoint,
+            Class::Event => ErrorClass::Event,
+        },
+        reason: failure.reason.as_str().to_owned(),
+        http_status: failure.http_status.map(i32::from).filter(|status| (100..=999).contains(status)),
+        message: truncated(&failure.message, MAX_ERROR_MESSAGE).to_owned(),
+        time: time(*at),
+    }
+}
+
+/// Whole seconds, as the API's own times have.
+fn time(wall: i64) -> Time {
+    Time(Timestamp::from_second(wall.div_euclid(1000)).unwrap_or_default())
+}
+
+fn count(n: u64) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn wide(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[path = "compose_tests.rs"]
+mod tests;
