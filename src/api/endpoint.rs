@@ -1,0 +1,205 @@
+//! Where changes are sent.
+//!
+//! Touches nothing. Invariant: Debug shows neither the URL nor a header's value; both may hold credentials.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reference::{SecretRef, SecretSource};
+
+/// An HTTP endpoint. Exactly one of `url`, `urlFrom` and `service` says where it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Its URL: https, or http where the operator's configuration allows it. No user information and no fragment.
+    /// Private, loopback and link-local addresses are refused unless the operator's configuration allows them.
+    /// Redirects are never followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub url: Option<String>,
+    /// Its URL, from a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_from: Option<SecretSource>,
+    /// A Service in the same namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceRef>,
+    /// The HTTP method.
+    #[serde(default)]
+    pub method: Method,
+    /// More request headers. Names that changehook or the connection needs are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub headers: Vec<Header>,
+    /// How long one request may take, from the connection to the end of the answer.
+    #[serde(default = "default_timeout")]
+    #[schemars(range(min = 1, max = 30))]
+    pub timeout_seconds: i32,
+    /// How many requests may be under way at once, over all objects. For one object it is always one.
+    #[serde(default = "default_in_flight")]
+    #[schemars(range(min = 1, max = 64))]
+    pub max_in_flight: i32,
+    /// TLS settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// The HTTP method of a delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// POST.
+    #[default]
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+}
+
+/// One request header, with exactly one of `value` and `valueFrom`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Header {
+    /// The header's name; upper and lower case are the same.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// Its value, in printable ASCII. Everyone who may read this object can read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub value: Option<String>,
+    /// Its value, from a Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<SecretSource>,
+}
+
+/// A port of a Service in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceRef {
+    /// The Service's name.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The port's number.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: i32,
+    /// The path of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub path: Option<String>,
+    /// HTTP or HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Scheme")]
+    pub scheme: Option<Scheme>,
+}
+
+/// How a Service is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Scheme {
+    /// Plain text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// TLS settings of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// The certificate authorities that are trusted, instead of the operator's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_ref: Option<CaRef>,
+    /// A Secret of type kubernetes.io/tls with the client certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate_secret_ref: Option<SecretRef>,
+    /// The name the server's certificate must have, instead of the URL's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub server_name: Option<String>,
+}
+
+/// Certificates in a ConfigMap or Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaRef {
+    /// Where they are.
+    pub kind: CaKind,
+    /// The object's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key within it; `ca.crt` without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
+}
+
+/// What holds the certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CaKind {
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Secret.
+    Secret,
+}
+
+fn default_timeout() -> i32 {
+    10
+}
+
+fn default_in_flight() -> i32 {
+    16
+}
+
+/// Stands for a value that is not shown.
+fn hidden<T>(value: Option<&T>) -> &'static str {
+    if value.is_some() { "(not shown)" } else { "-" }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, url_from, service, method, headers, timeout_seconds, max_in_flight, tls } = self;
+        f.debug_struct("Endpoint")
+            .field("url", &hidden(url.as_ref()))
+            .field("url_from", url_from)
+            .field("service", service)
+            .field("method", method)
+            .field("headers", headers)
+            .field("timeout_seconds", timeout_seconds)
+            .field("max_in_flight", max_in_flight)
+            .field("tls", tls)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, value, value_from } = self;
+        f.debug_struct("Header")
+            .field("name", name)
+            .field("value", &hidden(value.as_ref()))
+            .field("value_from", value_from)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_neither_the_url_nor_a_header_value() {
+        let endpoint: Endpoint = serde_json::from_value(serde_json::json!({
+            "url": "https://hooks.example/T0/s3cret?token=s3cret",
+            "headers": [{"name": "authorization", "value": "Bearer s3cret"}],
+        }))
+        .unwrap();
+        let shown = format!("{endpoint:?}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(shown.contains("authorization"), "{shown}");
+    }
+}

@@ -1,0 +1,134 @@
+//! The part of the check that is about the URL and the headers.
+//!
+//! Touches nothing. Invariant: no message shows the URL or a header's value.
+
+use std::collections::BTreeSet;
+
+use http::{HeaderName, HeaderValue};
+use url::Url;
+
+use super::{Problems, ValidEndpoint, ValidHeader, ValidHeaderValue, syntax};
+use crate::api::conditions::Reason;
+use crate::api::endpoint::{Endpoint, Header, Method};
+use crate::api::rules::RESERVED_HEADERS;
+
+pub(super) fn check(
+    endpoint: &Endpoint,
+    check_url: impl Fn(&str) -> Result<Url, String>,
+    problems: &mut Problems,
+) -> Option<ValidEndpoint> {
+    let targets = [endpoint.url.is_some(), endpoint.url_from.is_some(), endpoint.service.is_some()];
+    if targets.iter().filter(|set| **set).count() != 1 {
+        problems.invalid("spec.endpoint", "must have exactly one of url, urlFrom and service");
+    }
+    let url = endpoint.url.as_deref().and_then(|text| url(text, check_url, problems));
+    let headers = headers(&endpoint.headers, problems);
+    let timeout = problems.seconds("spec.endpoint.timeoutSeconds", endpoint.timeout_seconds, 1, 30);
+    let max_in_flight = problems.range("spec.endpoint.maxInFlight", endpoint.max_in_flight, 1, 64);
+    let method = match endpoint.method {
+        Method::Post => http::Method::POST,
+        Method::Put => http::Method::PUT,
+        Method::Patch => http::Method::PATCH,
+    };
+    Some(ValidEndpoint { url: url?, method, headers, timeout: timeout?, max_in_flight: max_in_flight? })
+}
+
+/// The raw text is judged before it is parsed: a parser would drop line breaks and turn backslashes round.
+fn url(text: &str, check_url: impl Fn(&str) -> Result<Url, String>, problems: &mut Problems) -> Option<Url> {
+    match written(text) {
+        Err(message) => problems.invalid("spec.endpoint.url", message),
+        Ok(()) => match check_url(text) {
+            Ok(url) => return Some(url),
+            Err(message) => problems.add("spec.endpoint.url", Reason::AddressRefused, message),
+        },
+    }
+    None
+}
+
+fn written(text: &str) -> Result<(), &'static str> {
+    if text.len() > 2048 {
+        return Err("must have at most 2048 characters");
+    }
+    if !text.bytes().all(|b| (0x21..=0x7e).contains(&b) && b != b'\\') {
+        return Err(
+            "must be printable ASCII without whitespace, line breaks or backslashes; percent-encode them, and \
+                    write the host in punycode",
+        );
+    }
+    let no_scheme = "must start with https:// (or http://, where the operator allows it) and name a host";
+    let (scheme, rest) = text.split_once("://").ok_or(no_scheme)?;
+    if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
+        return Err(no_scheme);
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("must not have user information before the host; put credentials into endpoint.headers with \
+                    valueFrom");
+    }
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err(no_scheme);
+    }
+    if text.contains('#') {
+        return Err("must not have a fragment; remove # and what follows");
+    }
+    Url::parse(text)
+        .map(drop)
+        .map_err(|_| "must be a URL: a host name or address, a port up to 65535 if any, then a path")
+}
+
+fn headers(headers: &[Header], problems: &mut Problems) -> Vec<ValidHeader> {
+    if headers.len() > 32 {
+        problems.invalid("spec.endpoint.headers", "must have at most 32 entries");
+    }
+    let mut seen = BTreeSet::new();
+    let mut checked = Vec::with_capacity(headers.len());
+    for (index, header) in headers.iter().enumerate() {
+        let path = format!("spec.endpoint.headers[{index}]");
+        let name = name(&format!("{path}.name"), &header.name, problems);
+        if !seen.insert(header.name.to_ascii_lowercase()) {
+            let message = "must have each name once, upper and lower case being the same; remove the duplicate";
+            problems.invalid(format!("{path}.name"), message);
+        }
+        let value = value(&path, header, problems);
+        checked.extend(name.zip(value).map(|(name, value)| ValidHeader { name, value }));
+    }
+    checked
+}
+
+fn name(path: &str, text: &str, problems: &mut Problems) -> Option<HeaderName> {
+    let lower = text.to_ascii_lowercase();
+    if RESERVED_HEADERS.contains(&lower.as_str()) || lower.starts_with("proxy-") {
+        problems.invalid(path, "is reserved: changehook or the connection sets this header itself; remove it");
+        return None;
+    }
+    let name = HeaderName::from_bytes(lower.as_bytes()).ok().filter(|_| syntax::is_token(text));
+    if name.is_none() {
+        problems
+            .invalid(path, "must be a header name: letters, digits, - and the like; no spaces, colons or line breaks");
+    }
+    name
+}
+
+fn value(path: &str, header: &Header, problems: &mut Problems) -> Option<ValidHeaderValue> {
+    match (&header.value, &header.value_from) {
+        (Some(text), None) => {
+            let literal = HeaderValue::from_str(text).ok().filter(|_| syntax::is_header_value(text));
+            let Some(mut literal) = literal else {
+                let message = "must be printable ASCII without line breaks or control characters, and without spaces \
+                               at its ends";
+                problems.invalid(format!("{path}.value"), message);
+                return None;
+            };
+            literal.set_sensitive(true);
+            Some(ValidHeaderValue::Literal(literal))
+        }
+        (None, Some(source)) => {
+            let (path, key) = (format!("{path}.valueFrom.secretKeyRef"), &source.secret_key_ref);
+            problems.secret(&path, &key.name, &key.key).map(ValidHeaderValue::Secret)
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            problems.invalid(path, "must have exactly one of value and valueFrom");
+            None
+        }
+    }
+}

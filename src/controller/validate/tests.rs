@@ -1,0 +1,144 @@
+//! What the table in `tests/crds.rs` does not show: the parts that come out, and rules that only the code has.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn subscription(spec: &Value) -> WebhookSubscription {
+    serde_json::from_value(json!({
+        "apiVersion": "changehook.dev/v1alpha1", "kind": "WebhookSubscription", "metadata": {"name": "a"}, "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn check(spec: &Value) -> Result<Valid, Vec<Problem>> {
+    validate(&subscription(spec), |text| text.parse().map_err(|_| "cannot be parsed".to_owned()))
+}
+
+fn spec() -> Value {
+    json!({
+        "resources": [{"apiVersion": "apps/v1", "kind": "Deployment"}],
+        "endpoint": {"url": "https://hooks.example/T0/s3cret?token=s3cret"},
+    })
+}
+
+fn paths(found: &[Problem]) -> Vec<&str> {
+    found.iter().map(|problem| problem.path.as_str()).collect()
+}
+
+#[test]
+fn the_smallest_spec_gives_the_contracts_defaults() {
+    let valid = check(&spec()).unwrap();
+    assert!(!valid.suspended);
+    assert_eq!(valid.changes, ChangeTypes::ALL);
+    assert_eq!(valid.signing, None);
+    assert_eq!(valid.resources[0].gvk, Gvk::new("apps/v1", "Deployment"));
+    assert_eq!((valid.endpoint.method, valid.endpoint.timeout), (http::Method::POST, Duration::from_secs(10)));
+    assert_eq!((valid.retry.max_retries, valid.retry.initial_delay), (3, Duration::from_secs(2)));
+    assert_eq!((valid.max_bytes, valid.endpoint.max_in_flight), (262_144, 16));
+}
+
+#[test]
+fn every_part_of_the_spec_comes_out_checked() {
+    let mut spec = spec();
+    spec["suspend"] = true.into();
+    spec["changeTypes"] = json!(["Removed"]);
+    spec["signing"] = json!({"secretRef": {"name": "hook"}});
+    spec["endpoint"]["method"] = "PATCH".into();
+    spec["endpoint"]["headers"] = json!([
+        {"name": "X-Literal", "value": "v"},
+        {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "hook", "key": "token"}}},
+    ]);
+    spec["retryPolicy"] = json!({"retryStatusCodes": [429]});
+    spec["resources"] = json!([{"apiVersion": "v1", "kind": "Pod", "names": ["b", "a"], "labelSelector": {
+        "matchLabels": {"app": "x"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["1"]}]}}]);
+    let valid = check(&spec).unwrap();
+    assert!(valid.suspended);
+    assert_eq!(valid.changes, ChangeTypes { new: false, updated: false, removed: true });
+    let key = |key: &str| SecretKey { name: "hook".to_owned(), key: key.to_owned() };
+    assert_eq!(valid.signing, Some(key("secret")));
+    assert_eq!(valid.secrets(), BTreeSet::from([&key("secret"), &key("token")]));
+    assert_eq!(valid.endpoint.headers[0].name, "x-literal");
+    assert_eq!(valid.endpoint.headers[1].value, ValidHeaderValue::Secret(key("token")));
+    assert_eq!(valid.retry.retry_statuses, BTreeSet::from([429]));
+    let pod = &valid.resources[0];
+    assert_eq!(pod.names, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+    assert_eq!(pod.match_labels["app"], "x");
+    assert_eq!(pod.expressions[0].operator, LabelOperator::In);
+}
+
+#[test]
+fn all_problems_are_found_at_once_and_only_an_edit_helps() {
+    let mut spec = spec();
+    spec["endpoint"] = json!({"timeoutSeconds": 0, "headers": [{"name": "host", "value": "v"}]});
+    spec["changeTypes"] = json!([]);
+    let found = check(&spec).unwrap_err();
+    let expected =
+        ["spec.changeTypes", "spec.endpoint", "spec.endpoint.headers[0].name", "spec.endpoint.timeoutSeconds"];
+    assert_eq!(paths(&found), expected);
+    assert!(found.iter().all(|problem| problem.terminal));
+}
+
+#[test]
+fn labels_are_checked_as_the_api_server_checks_labels() {
+    let label = |labels: Value| {
+        let mut spec = spec();
+        spec["resources"][0]["labelSelector"] = labels;
+        check(&spec).err().map(|found| paths(&found).join(" "))
+    };
+    let place = "spec.resources[0].labelSelector";
+    for good in ["a", "A.b_c-d", "example.com/a", "a.b.example/0"] {
+        assert_eq!(label(json!({"matchLabels": {good: "v"}})), None, "{good}");
+    }
+    let long = "a".repeat(64);
+    for bad in ["", "-a", "a-", "a b", "/a", "Example.com/a", "a/b/c", "a/", long.as_str()] {
+        assert_eq!(label(json!({"matchLabels": {bad: "v"}})), Some(format!("{place}.matchLabels")), "{bad}");
+    }
+    for bad in ["-", "a b", "ä", long.as_str()] {
+        assert_eq!(label(json!({"matchLabels": {"a": bad}})), Some(format!("{place}.matchLabels")), "{bad}");
+        let wanted = json!({"matchExpressions": [{"key": "a", "operator": "In", "values": [bad]}]});
+        assert_eq!(label(wanted), Some(format!("{place}.matchExpressions[0].values")), "{bad}");
+    }
+    let wanted = json!({"matchExpressions": [{"key": "a b", "operator": "Exists"}]});
+    assert_eq!(label(wanted), Some(format!("{place}.matchExpressions[0].key")));
+}
+
+#[test]
+fn the_reason_tells_loops_refused_addresses_and_missing_features_apart() {
+    let reason = |patch: &dyn Fn(&mut Value)| {
+        let mut spec = spec();
+        patch(&mut spec);
+        check(&spec).unwrap_err()[0].reason
+    };
+    assert_eq!(reason(&|spec| spec["filter"] = json!({"expression": "true"})), Reason::NotSupported);
+    assert_eq!(reason(&|spec| spec["endpoint"]["maxInFlight"] = 0.into()), Reason::InvalidSpec);
+    let lease = json!([{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}]);
+    assert_eq!(reason(&|spec| spec["resources"] = lease.clone()), Reason::FeedbackLoop);
+    assert_eq!(reason(&|spec| spec["endpoint"]["url"] = "https://a.example:99999/".into()), Reason::InvalidSpec);
+    let refused = validate(&subscription(&spec()), |_| Err("is not allowed".to_owned())).unwrap_err();
+    assert_eq!(refused[0].reason, Reason::AddressRefused);
+    assert_eq!(refused[0].to_string(), "spec.endpoint.url: is not allowed");
+}
+
+#[test]
+fn the_address_policy_never_sees_a_url_that_a_parser_would_change() {
+    for bad in ["https://a.example\\@b.example/", "https://a.example/\n", "https:a.example", "https://a@b.example/"] {
+        let mut spec = spec();
+        spec["endpoint"]["url"] = bad.into();
+        let found = validate(&subscription(&spec), |_| panic!("asked about {bad:?}")).unwrap_err();
+        assert_eq!(paths(&found), ["spec.endpoint.url"]);
+    }
+}
+
+#[test]
+fn neither_debug_output_nor_a_problem_shows_the_url_or_a_header_value() {
+    let mut spec = spec();
+    spec["endpoint"]["headers"] = json!([{"name": "authorization", "value": "Bearer s3cret"}]);
+    let shown = format!("{:?}", check(&spec).unwrap());
+    assert!(!shown.contains("s3cret") && shown.contains("hooks.example"), "{shown}");
+    spec["endpoint"]["headers"][0]["value"] = "s3cret\n".into();
+    spec["endpoint"]["url"] = "https://hooks.example/s3cret#".into();
+    let found = check(&spec).unwrap_err();
+    assert_eq!(found.len(), 2);
+    assert!(!format!("{found:?}").contains("s3cret"), "{found:?}");
+}
