@@ -14,6 +14,7 @@
 //! `watch` and `delivery` never import each other; `tests/house.rs` reads the imports.
 
 pub mod api;
+pub mod chain;
 pub mod controller;
 pub mod delivery;
 pub mod ledger;

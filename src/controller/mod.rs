@@ -1,3 +1,21 @@
-//! controller
+//! Reconcile: from a WebhookSubscription to a plan that is in force, or to a condition that says what is missing.
+//!
+//! | step | file | touches |
+//! | --- | --- | --- |
+//! | who is to be looked at, and when | `roster` | the API server: a watch of our own kind |
+//! | validate | [`validate`] | nothing |
+//! | dereference | `dereference` | Secrets (GET), the state of watch sources |
+//! | plan | `assign` | nothing |
+//! | all of it, in order | `reconcile` | – |
+//!
+//! Invariants: one subscription is looked at once at a time; whatever is found ends as one verdict for the status and,
+//! where there is a plan, one assignment for the driver; waiting is an outcome, not an error.
 
+mod assign;
+mod dereference;
+mod reconcile;
+mod roster;
 pub mod validate;
+
+pub use reconcile::Context;
+pub use roster::{ControllerError, Inputs, Roster};

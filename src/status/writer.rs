@@ -254,7 +254,7 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
             Err(error) => {
                 self.metrics.wrote(Write::Failed);
                 tracing::warn!(
-                    error = %crate::error_chain(&error),
+                    error = %crate::chain::chain(&error),
                     namespace = card.verdict.namespace,
                     name = card.verdict.name,
                     "a status was not written; it is tried again"

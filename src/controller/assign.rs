@@ -1,0 +1,123 @@
+//! From checked parts to an assignment.
+//!
+//! Touches nothing. Invariant: the checked parts are taken apart whole, so that a new field cannot be forgotten.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use changehook_core::object::SourceId;
+use changehook_core::plan::{Interest, Plan};
+use changehook_core::retry::RetryPolicy;
+use changehook_core::select::{LabelSelector, Operator, Requirement, Selector};
+
+use super::reconcile::id;
+use super::validate::{
+    LabelOperator, LabelRequirement, SecretKey, Valid, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidResource,
+    ValidRetry,
+};
+use crate::api::WebhookSubscription;
+use crate::delivery::driver::Assignment;
+use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method};
+
+pub(super) fn assign(
+    subscription: &WebhookSubscription,
+    namespace: &str,
+    valid: Valid,
+    sources: Vec<SourceId>,
+    secrets_hash: u64,
+    held: bool,
+) -> Assignment {
+    let Valid { suspended, resources, changes, endpoint, signing, retry, max_bytes } = valid;
+    let ValidEndpoint { url, method, headers, timeout, max_in_flight } = endpoint;
+    let ValidRetry { max_retries, initial_delay, max_delay, jitter_percent, retry_statuses, outage_max_delay } = retry;
+    let retry_status_codes: Vec<u16> = retry_statuses.into_iter().collect();
+    let endpoint = Endpoint {
+        url,
+        method: if method == http::Method::PUT {
+            Method::Put
+        } else if method == http::Method::PATCH {
+            Method::Patch
+        } else {
+            Method::Post
+        },
+        headers: headers.into_iter().map(header).collect(),
+        timeout,
+        signing: signing.map(secret_key),
+        namespace: namespace.to_owned(),
+        max_bytes,
+        retry_status_codes: retry_status_codes.clone(),
+    };
+    let plan = Plan {
+        id: id(subscription),
+        generation: subscription.metadata.generation.unwrap_or_default(),
+        namespace: namespace.into(),
+        interests: resources.into_iter().map(|resource| interest(resource, namespace)).collect(),
+        changes,
+        suspended,
+        held,
+        retry: RetryPolicy {
+            max_retries,
+            initial_delay_ms: millis(initial_delay),
+            max_delay_ms: millis(max_delay),
+            jitter_percent,
+            retry_status_codes,
+            outage_max_delay_ms: millis(outage_max_delay),
+        },
+        max_in_flight,
+        host: endpoint.shown_host().into(),
+        config_hash: config_hash(&endpoint, secrets_hash),
+    };
+    Assignment { plan, endpoint: Arc::new(endpoint), sources }
+}
+
+fn interest(resource: ValidResource, namespace: &str) -> Interest {
+    let ValidResource { gvk, match_labels, expressions, names } = resource;
+    let expressions = expressions
+        .into_iter()
+        .map(|LabelRequirement { key, operator, values }| Requirement {
+            key,
+            operator: match operator {
+                LabelOperator::In => Operator::In,
+                LabelOperator::NotIn => Operator::NotIn,
+                LabelOperator::Exists => Operator::Exists,
+                LabelOperator::DoesNotExist => Operator::DoesNotExist,
+            },
+            values: values.into_iter().collect(),
+        })
+        .collect();
+    let selector = Selector { labels: LabelSelector { match_labels, expressions }, names };
+    Interest { gvk, namespace: Some(namespace.into()), selector }
+}
+
+fn header(ValidHeader { name, value }: ValidHeader) -> HeaderEntry {
+    let value = match value {
+        ValidHeaderValue::Literal(value) => HeaderSource::Literal(value),
+        ValidHeaderValue::Secret(key) => HeaderSource::Secret(secret_key(key)),
+    };
+    HeaderEntry { name, value }
+}
+
+pub(super) fn secret_key(SecretKey { name, key }: SecretKey) -> endpoint::SecretKey {
+    endpoint::SecretKey { name, key }
+}
+
+/// Changes when anything does that could make a refused request succeed. That the hasher may change with the compiler
+/// costs one release of what is parked, no more.
+fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
+    let Endpoint { url, method, headers, timeout, signing, namespace, max_bytes, retry_status_codes } = endpoint;
+    let mut hasher = DefaultHasher::new();
+    (url.as_str(), method, timeout, signing, namespace, max_bytes, retry_status_codes).hash(&mut hasher);
+    for HeaderEntry { name, value } in headers {
+        name.hash(&mut hasher);
+        match value {
+            HeaderSource::Literal(value) => value.as_bytes().hash(&mut hasher),
+            HeaderSource::Secret(key) => key.hash(&mut hasher),
+        }
+    }
+    secrets_hash.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
