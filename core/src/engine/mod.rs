@@ -31,7 +31,7 @@ pub use breaker::BreakerState;
 pub use desk::{LastDelivery, Totals};
 pub use fairness::Caps;
 pub use slot::LastError;
-pub use view::{Ends, EndpointView, Gauges, RetryView, View};
+pub use view::{EndpointView, Ends, Gauges, RetryView, View};
 
 use crate::Now;
 use crate::event::Event;

@@ -1,35 +1,71 @@
-//! Which subscriptions want a row.
+//! Which subscriptions want a row: the row cache of every watched source, and the index of who is interested in what.
+//!
+//! Touches nothing; holds no clock and decides nothing about delivery. Invariants:
+//!
+//! - a subscription sees exactly the rows of its interests' sources, and of its namespace where the interest has one;
+//! - every object that a subscription was ever shown is, in the end, Selected or Deselected as its newest row says, Gone if
+//!   it is proven gone, or Unknown while it cannot be read: absence is never guessed;
+//! - a row never goes back to an older version, and each disappearance is told once.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `selector` | does a row match: Kubernetes label selectors, and names |
+//! | `rows` | the rows of one source: versions, mark and sweep, namesakes |
+//! | `audience` | who is interested in one source, by namespace |
+//! | `orphans` | rows known from another source that this one has yet to confirm |
+//! | `source` | rows + audience + orphans: what one source event means to each subscription |
+//! | `selection` | all sources, and what an edited plan means to its subscription |
+
+mod audience;
+mod orphans;
+mod rows;
+mod selection;
+mod selector;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
 use crate::event::ObservedBy;
 use crate::object::{ObjectKey, Row};
 use crate::plan::SubscriptionId;
-use std::sync::Arc;
-/// Which objects of a kind an interest covers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selector {}
-/// x
+
+pub use selection::Selection;
+pub use selector::{LabelSelector, Operator, Requirement, Selector};
+
+/// What a subscription sees of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// x
+    /// It exists and is wanted.
     Selected(Arc<Row>),
-    /// x
+    /// It exists and is not wanted, or the interest that wanted it is no longer in the plan.
     Deselected(Arc<Row>),
-    /// x
+    /// It is proven not to exist as of this version.
     Gone {
-        /// x
+        /// The version of the deletion, or of the list that did not show it.
         rv: u64,
     },
-    /// x
+    /// It could not be read, so whether it is wanted is not known: hold.
     Unknown,
 }
-/// x
+
+/// What one subscription sees of one object, and how that was noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// x
+    /// Who sees it.
     pub subscription: SubscriptionId,
-    /// x
+    /// The object.
     pub object: ObjectKey,
-    /// x
+    /// What is seen.
     pub seen: Seen,
-    /// x
+    /// How it was noticed.
     pub by: ObservedBy,
+}
+
+/// A source's list is complete: from here on the source shows everything there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The list's version.
+    pub rv: u64,
 }

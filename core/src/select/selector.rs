@@ -1,0 +1,135 @@
+//! Does a row match.
+//!
+//! Touches nothing. Invariant: label selectors mean exactly what they mean in Kubernetes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::object::Row;
+
+/// Which objects of a kind an interest covers; the default is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// By their labels.
+    pub labels: LabelSelector,
+    /// By their names; empty for any name.
+    pub names: BTreeSet<String>,
+}
+
+/// A Kubernetes label selector: all of its conditions must hold; without any, everything matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelSelector {
+    /// Labels that must be there with just these values.
+    pub match_labels: BTreeMap<String, String>,
+    /// Further conditions.
+    pub expressions: Vec<Requirement>,
+}
+
+/// One condition on one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The label.
+    pub key: String,
+    /// What must be true of it.
+    pub operator: Operator,
+    /// For `In` and `NotIn`.
+    pub values: Vec<String>,
+}
+
+/// What a requirement demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operator {
+    /// The label is there, with one of the values.
+    In,
+    /// The label is not there, or has none of the values.
+    NotIn,
+    /// The label is there.
+    Exists,
+    /// The label is not there.
+    DoesNotExist,
+}
+
+impl Selector {
+    /// Whether the row is wanted.
+    pub fn matches(&self, row: &Row) -> bool {
+        (self.names.is_empty() || self.names.contains(&*row.name)) && self.labels.matches(&row.labels)
+    }
+}
+
+impl LabelSelector {
+    fn matches(&self, labels: &BTreeMap<Box<str>, Box<str>>) -> bool {
+        let equal = |(key, value): (&String, &String)| labels.get(key.as_str()).is_some_and(|has| **has == **value);
+        self.match_labels.iter().all(equal) && self.expressions.iter().all(|expression| expression.matches(labels))
+    }
+}
+
+impl Requirement {
+    fn matches(&self, labels: &BTreeMap<Box<str>, Box<str>>) -> bool {
+        let has = labels.get(self.key.as_str());
+        let listed = |has: &str| self.values.iter().any(|value| value == has);
+        match self.operator {
+            Operator::In => has.is_some_and(|has| listed(has)),
+            Operator::NotIn => !has.is_some_and(|has| listed(has)),
+            Operator::Exists => has.is_some(),
+            Operator::DoesNotExist => has.is_none(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::select::tests::row;
+
+    fn labels(expression: (&str, Operator, &[&str])) -> Selector {
+        let (key, operator, values) = expression;
+        let values = values.iter().map(ToString::to_string).collect();
+        let requirement = Requirement { key: key.to_owned(), operator, values };
+        Selector {
+            labels: LabelSelector { expressions: vec![requirement], ..LabelSelector::default() },
+            ..Selector::default()
+        }
+    }
+
+    #[test]
+    fn the_default_selects_everything() {
+        assert!(Selector::default().matches(&row("a", "x", "u", 1, &[])));
+        assert!(Selector::default().matches(&row("a", "x", "u", 1, &[("app", "web")])));
+    }
+
+    #[test]
+    fn each_operator_means_what_it_means_in_kubernetes() {
+        use Operator::{DoesNotExist, Exists, In, NotIn};
+        // label absent, "web", "db", ""
+        let cases: [((&str, Operator, &[&str]), [bool; 4]); 9] = [
+            (("app", In, &["web", "api"]), [false, true, false, false]),
+            (("app", In, &[""]), [false, false, false, true]),
+            (("app", In, &[]), [false, false, false, false]),
+            (("app", NotIn, &["web", "api"]), [true, false, true, true]),
+            (("app", NotIn, &[""]), [true, true, true, false]),
+            (("app", NotIn, &[]), [true, true, true, true]),
+            (("app", Exists, &[]), [false, true, true, true]),
+            (("app", DoesNotExist, &[]), [true, false, false, false]),
+            (("App", Exists, &[]), [false, false, false, false]),
+        ];
+        for (expression, expected) in cases {
+            let selector = labels(expression);
+            let rows: [&[(&str, &str)]; 4] = [&[("tier", "web")], &[("app", "web")], &[("app", "db")], &[("app", "")]];
+            let matched = rows.map(|labels| selector.matches(&row("a", "x", "u", 1, labels)));
+            assert_eq!(matched, expected, "{expression:?}");
+        }
+    }
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let mut selector = labels(("tier", Operator::Exists, &[]));
+        selector.labels.match_labels.insert("app".to_owned(), "web".to_owned());
+        selector.names.extend(["x".to_owned(), "y".to_owned()]);
+        let all = [("app", "web"), ("tier", "1")];
+        assert!(selector.matches(&row("a", "x", "u", 1, &all)));
+        assert!(selector.matches(&row("a", "y", "u", 1, &all)));
+        assert!(!selector.matches(&row("a", "z", "u", 1, &all)));
+        assert!(!selector.matches(&row("a", "x", "u", 1, &all[..1])));
+        assert!(!selector.matches(&row("a", "x", "u", 1, &all[1..])));
+        assert!(!selector.matches(&row("a", "x", "u", 1, &[("app", "db"), ("tier", "1")])));
+    }
+}

@@ -1,0 +1,203 @@
+//! What one source event means to each subscription that is interested in the source.
+//!
+//! Touches nothing. Invariant: nothing is told to be gone but by a deletion, by a complete list that could read everything
+//! concerned, or by discovery.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::audience::Audience;
+use super::orphans::Orphans;
+use super::rows::{Change, Rows};
+use super::selector::Selector;
+use super::{Observation, Seen, Synced};
+use crate::event::ObservedBy;
+use crate::object::{GroupKind, ObjectKey, ObjectName, Row, SourceEvent, Unreadable};
+use crate::plan::SubscriptionId;
+
+#[derive(Debug)]
+pub(super) struct Source {
+    kind: Arc<GroupKind>,
+    pub(super) rows: Rows,
+    pub(super) audience: Audience,
+    pub(super) orphans: Orphans,
+    listing: bool,
+    /// The last complete list's version.
+    synced: Option<u64>,
+    /// The version up to which what is not among the rows does not exist; `None` while that is not known.
+    complete: Option<u64>,
+    highest: u64,
+    /// Objects that the last list, or the watch since, could not read.
+    unreadable: BTreeSet<ObjectName>,
+}
+
+impl Source {
+    pub(super) fn new(kind: Arc<GroupKind>) -> Self {
+        Self {
+            kind,
+            rows: Rows::default(),
+            audience: Audience::default(),
+            orphans: Orphans::default(),
+            listing: false,
+            synced: None,
+            complete: None,
+            highest: 0,
+            unreadable: BTreeSet::new(),
+        }
+    }
+
+    /// As after [`Source::new`], but with its audience.
+    pub(super) fn forget(&mut self) {
+        let kind = Arc::clone(&self.kind);
+        let audience = std::mem::take(&mut self.audience);
+        *self = Self { audience, ..Self::new(kind) };
+    }
+
+    pub(super) fn synced(&self) -> Option<u64> {
+        self.synced
+    }
+
+    pub(super) fn key(&self, row: &Row) -> ObjectKey {
+        ObjectKey { kind: Arc::clone(&self.kind), uid: Arc::clone(&row.uid) }
+    }
+
+    pub(super) fn apply(&mut self, event: SourceEvent, out: &mut Vec<Observation>) -> Option<Synced> {
+        let by = if self.listing { ObservedBy::Relist } else { ObservedBy::Watch };
+        let synced = match event {
+            SourceEvent::ListStarted => {
+                self.listing = true;
+                self.unreadable.clear();
+                self.rows.start_list();
+                None
+            }
+            SourceEvent::Upsert(row) => {
+                self.advance(row.rv);
+                self.shown(&row);
+                self.change_rows(by, out, |rows, tell| rows.upsert(row, tell));
+                None
+            }
+            SourceEvent::Deleted { namespace, uid, rv } => {
+                self.advance(rv);
+                let by = ObservedBy::Watch;
+                self.change_rows(by, out, |rows, tell| rows.delete(namespace.as_deref(), &uid, rv, tell));
+                self.change_orphans(by, out, |row| (row.uid == uid && rv >= row.rv).then_some(rv));
+                None
+            }
+            SourceEvent::Unreadable(name) => {
+                self.change_rows(by, out, |rows, tell| rows.unreadable(&name, tell));
+                self.unreadable.insert(name);
+                None
+            }
+            SourceEvent::ListEnded { rv, unreadable } => {
+                self.listing = false;
+                self.highest = self.highest.max(rv);
+                self.synced = Some(rv);
+                match unreadable {
+                    Unreadable::Named(names) => {
+                        self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.sweep(rv, &names, tell));
+                        self.unreadable.extend(names);
+                        self.complete = Some(rv);
+                    }
+                    // any object that was not shown may be the nameless one
+                    Unreadable::Unknown => self.complete = None,
+                }
+                Some(Synced { rv })
+            }
+            SourceEvent::KindAbsent => {
+                let rv = self.highest;
+                self.listing = false;
+                self.unreadable.clear();
+                self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.clear(rv, tell));
+                self.change_orphans(ObservedBy::Relist, out, |row| Some(rv.max(row.rv)));
+                self.synced = Some(rv);
+                self.complete = Some(rv);
+                Some(Synced { rv })
+            }
+        };
+        self.settle_orphans(out);
+        synced
+    }
+
+    /// A watch is complete up to its newest event; within a list the order of objects says nothing.
+    fn advance(&mut self, rv: u64) {
+        self.highest = self.highest.max(rv);
+        if !self.listing {
+            self.complete = self.complete.map(|complete| complete.max(rv));
+        }
+    }
+
+    fn shown(&mut self, row: &Row) {
+        if !self.orphans.is_empty() {
+            self.orphans.shown(&row.uid);
+        }
+        if !self.unreadable.is_empty() {
+            self.unreadable.remove(&name_of(row));
+        }
+    }
+
+    /// Orphans that the source would show by now, if they existed, are gone.
+    fn settle_orphans(&mut self, out: &mut Vec<Observation>) {
+        if let (false, false, Some(complete)) = (self.listing, self.orphans.is_empty(), self.complete) {
+            let unreadable = std::mem::take(&mut self.unreadable);
+            self.change_orphans(ObservedBy::Relist, out, |row| {
+                (row.rv <= complete && !unreadable.contains(&name_of(row))).then_some(complete)
+            });
+            self.unreadable = unreadable;
+        }
+    }
+
+    fn change_rows<'out>(
+        &mut self,
+        by: ObservedBy,
+        out: &'out mut Vec<Observation>,
+        change: impl FnOnce(&mut Rows, &mut dyn FnMut(Change)) + 'out,
+    ) {
+        let Self { kind, rows, audience, .. } = self;
+        change(rows, &mut |change| {
+            let (Change::Shown(row) | Change::Gone(row, _) | Change::Unreadable(row)) = &change;
+            for (subscription, selector) in audience.of(row) {
+                out.push(Observation {
+                    subscription: subscription.clone(),
+                    object: ObjectKey { kind: Arc::clone(kind), uid: Arc::clone(&row.uid) },
+                    seen: match &change {
+                        Change::Shown(row) => shown_to(selector, row),
+                        Change::Gone(_, rv) => Seen::Gone { rv: *rv },
+                        Change::Unreadable(_) => Seen::Unknown,
+                    },
+                    by,
+                });
+            }
+        });
+    }
+
+    fn change_orphans(&mut self, by: ObservedBy, out: &mut Vec<Observation>, gone: impl Fn(&Row) -> Option<u64>) {
+        let kind = &self.kind;
+        self.orphans.retain(gone, |subscription, row, rv| {
+            let object = ObjectKey { kind: Arc::clone(kind), uid: Arc::clone(&row.uid) };
+            out.push(Observation { subscription: subscription.clone(), object, seen: Seen::Gone { rv }, by });
+        });
+    }
+
+    /// What one subscription sees of every row in its namespace.
+    pub(super) fn show_all(
+        &self,
+        id: &SubscriptionId,
+        namespace: Option<&str>,
+        selector: &Selector,
+        out: &mut Vec<Observation>,
+    ) {
+        self.rows.each(namespace, |row, readable| {
+            let seen = if readable { shown_to(selector, row) } else { Seen::Unknown };
+            let object = self.key(row);
+            out.push(Observation { subscription: id.clone(), object, seen, by: ObservedBy::Relist });
+        });
+    }
+}
+
+fn shown_to(selector: &Selector, row: &Arc<Row>) -> Seen {
+    if selector.matches(row) { Seen::Selected(Arc::clone(row)) } else { Seen::Deselected(Arc::clone(row)) }
+}
+
+fn name_of(row: &Row) -> ObjectName {
+    ObjectName { namespace: row.namespace.as_deref().map(ToOwned::to_owned), name: row.name.as_ref().to_owned() }
+}
