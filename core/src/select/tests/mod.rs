@@ -54,6 +54,7 @@ fn plan(uid: &str, interests: &[(&SourceId, Option<&str>, Selector)]) -> (Plan, 
         .collect();
     let plan = Plan {
         id: id(uid),
+        generation: 1,
         namespace: Arc::from("a"),
         interests,
         changes: ChangeTypes::ALL,
