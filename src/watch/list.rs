@@ -165,13 +165,11 @@ impl Lister {
                 let item = self.reader.item(item.get());
                 out.listed(item, &mut unreadable).await?;
             }
-            match page.next {
-                Some(next) => token = Some(next),
-                None => {
-                    out.send(SourceEvent::ListEnded { rv, unreadable }).await?;
-                    return Ok(rv);
-                }
-            }
+            let Some(next) = page.next else {
+                out.send(SourceEvent::ListEnded { rv, unreadable }).await?;
+                return Ok(rv);
+            };
+            token = Some(next);
         }
     }
 

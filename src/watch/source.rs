@@ -148,9 +148,6 @@ impl Source {
 
     fn wait_after(&mut self, state: &SourceState) -> Duration {
         match state {
-            SourceState::NotInstalled { .. } if self.absent_since.is_some() && self.out.any => {
-                self.settings.absence_gap
-            }
             SourceState::NotInstalled { .. } => self.calls.next(self.settings.absent_retry_max),
             SourceState::NotWatchable { .. } | SourceState::Unsupported { .. } => self.settings.backoff_max,
             SourceState::Starting

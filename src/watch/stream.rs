@@ -62,9 +62,8 @@ impl Lines {
             }
             match self.body.next().await {
                 Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Some(Err(_)) => return Next::Lost,
                 None if self.buffer.is_empty() => return Next::Ended,
-                None => return Next::Lost,
+                Some(Err(_)) | None => return Next::Lost,
             }
         }
     }

@@ -285,8 +285,9 @@ impl Inner {
             );
         }
         if asked.path == "/api/v1" {
-            let resource = r#"{"name":"secrets","kind":"Secret","namespaced":true,"verbs":["list","watch"]}"#;
-            return plain(200, format!(r#"{{"resources":[{resource}]}}"#));
+            let secrets = r#"{"name":"secrets","kind":"Secret","namespaced":true,"verbs":["list","watch"]}"#;
+            let nodes = r#"{"name":"nodes","kind":"Node","namespaced":false,"verbs":["list","watch"]}"#;
+            return plain(200, format!(r#"{{"resources":[{secrets},{nodes}]}}"#));
         }
         let served = self.served.iter().any(|v| asked.path == format!("/apis/example.com/{v}/widgets"));
         if !served && asked.path != "/apis/example.com/v1/namespaces/ns/widgets" && asked.path != "/api/v1/secrets" {

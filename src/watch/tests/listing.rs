@@ -222,3 +222,13 @@ async fn secrets_are_asked_for_as_metadata_and_nothing_else_of_them_is_kept() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_kind_without_namespaces_is_not_watched_in_one() {
+    let mut bench = Bench::new(quick()).await;
+    let id = SourceId { gvk: Gvk::new("v1", "Node"), namespace: Some("ns".into()) };
+    let _held = bench.sources.acquire(id.clone());
+    let state = bench.state(&id, |s| *s != SourceState::Starting).await;
+    let message = "v1 Node is cluster-scoped and cannot be watched in a namespace".to_owned();
+    assert_eq!(state, SourceState::NotWatchable { message });
+}

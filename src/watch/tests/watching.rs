@@ -211,3 +211,46 @@ async fn a_forbidden_or_failing_watch_holds_what_was_seen_and_goes_on_by_itself(
     bench.expect(&["b@102"]).await;
     assert_eq!(bench.metrics.lists(ListKind::Streaming), 1);
 }
+
+#[tokio::test]
+async fn an_older_bookmark_or_a_version_not_reached_leads_to_a_new_list() {
+    let mut bench = Bench::new(quick()).await;
+    let _held = bench.sources.acquire(widgets());
+    bench.expect(&["list", "end@100"]).await;
+    bench.until("watching", |b| b.api.watches() == 1).await;
+    bench.api.push(&bookmark(99, false));
+    bench.expect(&["list", "end@100"]).await;
+    assert_eq!(bench.metrics.restarts(Restart::Future), 1);
+    bench.until("watching", |b| b.api.watches() >= 1).await;
+    bench.api.trick(Asked::is_watch, Answer::Plain(504, "Too large resource version".into()));
+    bench.api.cut();
+    bench.expect(&["list", "end@100"]).await;
+    assert_eq!(bench.metrics.restarts(Restart::Future), 2);
+}
+
+#[tokio::test]
+async fn a_watch_without_contact_for_too_long_is_not_resumed() {
+    let mut bench = Bench::new(Settings { resume_within: Duration::ZERO, ..quick() }).await;
+    let _held = bench.sources.acquire(widgets());
+    bench.expect(&["list", "end@100"]).await;
+    bench.until("watching", |b| b.api.watches() == 1).await;
+    bench.api.cut();
+    bench.expect(&["list", "end@100"]).await;
+    assert_eq!((bench.api.count(Asked::is_watch), bench.metrics.restarts(Restart::Aged)), (0, 1));
+}
+
+#[tokio::test]
+async fn an_api_server_that_always_says_gone_is_not_listed_in_a_storm() {
+    let settings = Settings { backoff_min: Duration::from_millis(40), backoff_max: Duration::from_secs(60), ..quick() };
+    let mut bench = Bench::new(settings).await;
+    for _ in 0..5 {
+        bench.api.trick(Asked::is_streaming, Answer::Stream(bookmark(100, true) + &error(410)));
+    }
+    let began = std::time::Instant::now();
+    let _held = bench.sources.acquire(widgets());
+    for _ in 0..6 {
+        bench.expect(&["list", "end@100"]).await;
+    }
+    // at once, then at least 20, 40, 80 and 160 ms
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+}
