@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod arbitrary;
 pub mod canonical;
+mod content;
+mod envelope;
+mod facts;
 mod fingerprint;
 mod hash;
 mod id;
+mod row;
 mod signature;
 mod text;
 
@@ -15,8 +19,11 @@ use std::sync::Arc;
 use crate::object::{Gvk, Row};
 use crate::plan::{Change, SubscriptionId};
 
+pub use content::{BodyError, body_text, body_value};
+pub use envelope::{Object, RenderError, RenderOptions, Rendered, render};
 pub use fingerprint::fingerprint;
 pub use id::{event_id, subscription_id};
+pub use row::{RowError, row};
 pub use signature::x_signature_256;
 pub use text::{MAX_NESTING, ParseError, parse};
 
