@@ -1,10 +1,31 @@
 //! What goes over the wire: events, their ids and fingerprints, the envelope, canonical JSON and signatures; and, on
 //! the way in, how an object's JSON becomes a row.
 
+#[cfg(test)]
+mod arbitrary;
+pub mod canonical;
+mod content;
+mod envelope;
+mod facts;
+mod fingerprint;
+mod hash;
+mod id;
+mod row;
+mod signature;
+mod text;
+
 use std::sync::Arc;
 
 use crate::object::{Gvk, Row};
 use crate::plan::{Change, SubscriptionId};
+
+pub use content::{BodyError, body_text, body_value};
+pub use envelope::{Object, RenderError, RenderOptions, Rendered, render};
+pub use fingerprint::fingerprint;
+pub use id::{event_id, subscription_id};
+pub use row::{RowError, row};
+pub use signature::x_signature_256;
+pub use text::{MAX_NESTING, ParseError, parse};
 
 /// A change with its sequence: what one delivery, with all its attempts, is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
