@@ -1,5 +1,7 @@
 //! The built command: environment names, usage errors, and what it says before it has an API server.
 
+#![allow(clippy::unwrap_used, reason = "clippy takes what tests share for code that ships")]
+
 use std::process::{Command, Output};
 
 /// Runs the command with nothing of this process's own configuration around it.

@@ -2,6 +2,8 @@
 //!
 //! There is no API server here: the operator waits for one, which is a state it has to leave on a signal as well.
 
+#![allow(clippy::unwrap_used, reason = "clippy takes what tests share for code that ships")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};

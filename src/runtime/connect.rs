@@ -21,7 +21,7 @@ const PLURAL: &str = "webhooksubscriptions";
 /// Waits until the API server tells its version.
 pub async fn until_reachable(client: &Client) {
     let version = until("the API server", || async {
-        let version = client.apiserver_version().await.map_err(|error| telemetry::chain(&error))?;
+        let version = client.apiserver_version().await.map_err(|error| reason(&error))?;
         Ok(version.git_version)
     })
     .await;
@@ -36,7 +36,7 @@ pub async fn until_served(client: &Client) {
             Ok(_) => Err(missing()),
             // an absent group is a 404 with a plain text body, so only the code tells
             Err(kube::Error::Api(status)) if status.code == 404 => Err(missing()),
-            Err(error) => Err(telemetry::chain(&error)),
+            Err(error) => Err(reason(&error)),
         }
     })
     .await;
@@ -45,6 +45,14 @@ pub async fn until_served(client: &Client) {
 
 fn missing() -> String {
     format!("{PLURAL}.{GROUP_VERSION} is not served; apply the output of `changehook crds`")
+}
+
+/// kube shows an answer of the API server with all its fields; people need its message and its code.
+fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
+        other => telemetry::chain(other),
+    }
 }
 
 async fn until<T, F>(what: &'static str, mut attempt: impl FnMut() -> F) -> T
@@ -125,6 +133,15 @@ mod tests {
         let client = connected(Router::new().route("/apis/changehook.dev/v1alpha1", get(group))).await;
         timeout(Duration::from_secs(20), until_served(&client)).await.unwrap();
         assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_by_its_code_and_message() {
+        let status = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
+        let refuse = move || async move { (StatusCode::UNAUTHORIZED, status) };
+        let client = connected(Router::new().route("/version", get(refuse))).await;
+        let error = client.apiserver_version().await.unwrap_err();
+        assert_eq!(reason(&error), "the API server answered 401: Unauthorized");
     }
 
     #[tokio::test(start_paused = true)]

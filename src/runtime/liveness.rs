@@ -14,7 +14,14 @@ pub const STALE_AFTER: Duration = Duration::from_secs(30);
 /// The loops that are watched.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness {
-    loops: Arc<Mutex<Vec<(&'static str, Weak<AtomicU64>)>>>,
+    loops: Arc<Mutex<Vec<Watched>>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    name: &'static str,
+    /// `mono` of the last beat; gone when the heartbeat is.
+    last: Weak<AtomicU64>,
 }
 
 /// One loop's sign of life. A loop beats each time round, and at least every few seconds while it waits.
@@ -38,20 +45,19 @@ impl Liveness {
         let last = Arc::new(AtomicU64::new(now.mono));
         // a panic while the lock is held cannot leave the list half changed
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        loops.retain(|(_, last)| last.strong_count() > 0);
-        loops.push((name, Arc::downgrade(&last)));
+        loops.retain(|watched| watched.last.strong_count() > 0);
+        loops.push(Watched { name, last: Arc::downgrade(&last) });
         Heartbeat { last }
     }
 
     /// The loops that have not turned for [`STALE_AFTER`].
     pub fn stuck(&self, now: Now) -> Vec<Stuck> {
         let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        let silence = |last: &Weak<AtomicU64>| Some(now.mono.saturating_sub(last.upgrade()?.load(Ordering::Relaxed)));
-        loops
-            .iter()
-            .filter_map(|(name, last)| Some(Stuck { name, since: Duration::from_millis(silence(last)?) }))
-            .filter(|stuck| stuck.since > STALE_AFTER)
-            .collect()
+        let stuck = loops.iter().filter_map(|watched| {
+            let last = watched.last.upgrade()?.load(Ordering::Relaxed);
+            Some(Stuck { name: watched.name, since: Duration::from_millis(now.mono.saturating_sub(last)) })
+        });
+        stuck.filter(|stuck| stuck.since > STALE_AFTER).collect()
     }
 }
 

@@ -179,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_ends_on_its_own_is_reported_by_name() {
         let mut tasks = Tasks::default();
-        tasks.spawn(Stage::Work, "steady", |stop| stop.cancelled_owned());
+        tasks.spawn(Stage::Work, "steady", CancellationToken::cancelled_owned);
         tasks.spawn(Stage::Work, "driver", |_| async {});
         assert_eq!(tasks.first_end().await, TaskEnd { name: "driver", how: How::Returned });
         tasks.spawn(Stage::Work, "watch", |_| async { Err::<(), _>(NoAir(std::fmt::Error)) });
@@ -222,7 +222,7 @@ mod tests {
     async fn the_grace_period_bounds_the_drain_and_what_was_left_is_named() {
         let mut tasks = Tasks::default();
         tasks.spawn(Stage::Work, "driver", |_| pending::<()>());
-        tasks.spawn(Stage::Serve, "admin server", |stop| stop.cancelled_owned());
+        tasks.spawn(Stage::Serve, "admin server", CancellationToken::cancelled_owned);
         let start = Instant::now();
         let drained = tasks.drain(GRACE).await;
         assert_eq!(start.elapsed(), GRACE);
@@ -237,7 +237,7 @@ mod tests {
             stop.cancelled().await;
             Err::<(), _>(NoAir(std::fmt::Error))
         });
-        tasks.spawn(Stage::Intake, "controller", |stop| stop.cancelled_owned());
+        tasks.spawn(Stage::Intake, "controller", CancellationToken::cancelled_owned);
         let drained = tasks.drain(GRACE).await;
         assert_eq!(drained.failed.len(), 1);
         assert_eq!(drained.failed[0].name, "driver");

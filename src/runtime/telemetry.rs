@@ -6,7 +6,6 @@
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 
 use tracing::Subscriber;
@@ -42,13 +41,16 @@ pub fn parse_filter(text: &str) -> Result<EnvFilter, ParseError> {
     }
 }
 
-/// An error and everything that caused it, on one line.
+/// An error and everything that caused it, on one line; a cause that its effect has already told is not repeated.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // writing to a String cannot fail
-        let _ = write!(text, ": {error}");
+        let why = error.to_string();
+        if !text.ends_with(&why) {
+            text.push_str(": ");
+            text.push_str(&why);
+        }
         cause = error.source();
     }
     text
@@ -64,7 +66,7 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
 }
 
 fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
-    let text = info.payload_as_str().unwrap_or("a panic without a text");
+    let text = panic_text(info.payload());
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current().name().unwrap_or_default().to_owned();
     let backtrace = Backtrace::capture();
@@ -165,6 +167,14 @@ mod tests {
         let error = TelemetryError::Filter(parse_filter("changehook=loud").unwrap_err());
         let cause = error.source().unwrap().to_string();
         assert_eq!(chain(&error), format!("failed to read the log filter: {cause}"));
+    }
+
+    #[test]
+    fn an_error_chain_tells_nothing_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("failed to connect: {0}")]
+        struct Tells(#[source] io::Error);
+        assert_eq!(chain(&Tells(io::Error::other("refused"))), "failed to connect: refused");
     }
 
     #[test]
