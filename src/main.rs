@@ -1,32 +1,24 @@
-//! The `changehook` command.
+//! The `changehook` command: parses, runs, answers with an exit code. Everything else is in the library.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use changehook::runtime::config::{Cli, Command};
+use changehook::runtime::{crds, operator, telemetry};
 
-#[derive(Parser)]
-#[command(name = "changehook", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Print the CustomResourceDefinitions as YAML.
-    Crds {
-        /// Write one file for each into this folder instead.
-        #[arg(long, value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
-}
-
-fn main() -> Result<(), changehook::api::yaml::WriteError> {
-    match Cli::parse().command {
-        Command::Crds { dir: Some(dir) } => changehook::api::yaml::write_to(&dir),
-        Command::Crds { dir: None } => {
-            print!("{}", changehook::api::crds_yaml());
-            Ok(())
-        }
+fn main() -> ExitCode {
+    // before anything can open a TLS connection: the one provider that is linked
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("error: failed to install the TLS provider: there is one already");
+        return ExitCode::FAILURE;
+    }
+    match Cli::read().command {
+        Command::Operator(config) => operator::run(&config),
+        Command::Crds(config) => match crds::run(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {}", telemetry::chain(&error));
+                ExitCode::FAILURE
+            }
+        },
     }
 }

@@ -7,14 +7,14 @@
 //! | module | decides | may import |
 //! | --- | --- | --- |
 //! | [`object`] | the nouns: kinds, rows, source events | – |
-//! | [`plan`] | what one valid subscription asks for | object, select |
+//! | [`plan`] | what one valid subscription asks for | object, retry, select |
 //! | [`select`] | Selected, Deselected or Unknown for each subscription and row | object |
 //! | [`outcome`] | failure classes of an attempt | – |
 //! | [`retry`] | when the next attempt may go | outcome |
 //! | [`address`] | which addresses may be dialled | – |
 //! | [`ledger`] | durable records and their order | object |
 //! | [`engine`] | slots, want(), scheduling, breaker, fairness | object, plan, outcome, retry, ledger, select |
-//! | [`event`] | normalised rows, canonical JSON, fingerprints, ids, signatures, the envelope | object |
+//! | [`event`] | normalised rows, canonical JSON, fingerprints, ids, signatures, the envelope | object, plan |
 //!
 //! Time is an argument everywhere: [`Now`].
 

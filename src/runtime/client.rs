@@ -1,0 +1,153 @@
+//! The client of the API server.
+//!
+//! Touches the kubeconfig or the service account's files. Invariants: nothing is retried below the caller, who knows
+//! what a request means; reading has no timeout, because watches wait, so every other call needs one around it; no
+//! error shows a byte of a kubeconfig that could not be read.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bounds one stalled write, not a request.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("changehook/", env!("CARGO_PKG_VERSION")));
+
+/// No client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The given kubeconfig is not usable.
+    #[error("failed to use the kubeconfig {}: {reason}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why, without its content.
+        reason: String,
+    },
+    /// Nothing says where the API server is.
+    #[error("failed to find an API server; use --kubeconfig, or run in a pod with a service account: {0}")]
+    Infer(String),
+    /// The credentials or certificates are not usable.
+    #[error("failed to set up the connection to the API server")]
+    Build(#[source] kube::Error),
+}
+
+/// A client for the API server that the kubeconfig names, or the one that kubectl or a pod would use. Asks nothing yet.
+pub async fn build(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
+    let config = configured(match kubeconfig {
+        Some(path) => from_file(path).await?,
+        None => Config::infer().await.map_err(|e| ClientError::Infer(infer_reason(&e)))?,
+    });
+    tracing::info!(api_server = %config.cluster_url, "using the API server");
+    Client::try_from(config).map_err(ClientError::Build)
+}
+
+async fn from_file(path: &Path) -> Result<Config, ClientError> {
+    let unusable = |e: KubeconfigError| ClientError::Kubeconfig { path: path.to_owned(), reason: reason(&e) };
+    let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unusable)
+}
+
+fn configured(mut config: Config) -> Config {
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = None;
+    config.write_timeout = Some(WRITE_TIMEOUT);
+    config.headers.push((USER_AGENT, AGENT));
+    config
+}
+
+fn infer_reason(error: &InferConfigError) -> String {
+    match std::error::Error::source(error).and_then(|source| source.downcast_ref()) {
+        Some(KubeconfigError::Parse(why)) => not_yaml(why),
+        _ => error.to_string(),
+    }
+}
+
+fn reason(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(why) => not_yaml(why),
+        KubeconfigError::ReadConfig(why, _) => why.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// The parser quotes the lines around the fault, and a kubeconfig's lines hold tokens and keys.
+fn not_yaml(error: &serde_saphyr::Error) -> String {
+    match error.location() {
+        Some(at) => format!("not a valid kubeconfig, line {} column {}", at.line(), at.column()),
+        None => "not a valid kubeconfig".to_owned(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::http::{Request, StatusCode};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    pub(in crate::runtime) fn kubeconfig(server: &str) -> (tempfile::TempDir, PathBuf) {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n\
+             clusters: [{{name: a, cluster: {{server: '{server}'}}}}]\nusers: [{{name: a, user: {{token: t0psecret}}}}]\n"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        std::fs::write(&path, text).unwrap();
+        (dir, path)
+    }
+
+    #[tokio::test]
+    async fn requests_carry_our_user_agent_and_are_not_repeated_by_the_client() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&seen);
+        let router = Router::new().fallback(move |request: Request<axum::body::Body>| async move {
+            let agent = request.headers().get(USER_AGENT).cloned();
+            record.lock().unwrap().push(agent);
+            StatusCode::SERVICE_UNAVAILABLE
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_dir, path) = kubeconfig(&format!("http://{}", listener.local_addr().unwrap()));
+        tokio::spawn(axum::serve(listener, router).into_future());
+
+        let client = build(Some(&path)).await.unwrap();
+        assert!(client.apiserver_version().await.is_err());
+        let agents = seen.lock().unwrap().clone();
+        assert_eq!(agents, [Some(AGENT)]);
+    }
+
+    #[test]
+    fn watches_may_wait_and_connecting_may_not() {
+        let config = configured(Config::new("https://127.0.0.1:1".parse().unwrap()));
+        assert_eq!(config.read_timeout, None);
+        assert_eq!(config.connect_timeout, Some(Duration::from_secs(10)));
+        assert!(config.write_timeout.is_some());
+        assert!(!config.default_retry);
+    }
+
+    #[tokio::test]
+    async fn a_missing_kubeconfig_is_named() {
+        let error = build(Some(Path::new("/nowhere/kubeconfig"))).await.err().unwrap().to_string();
+        assert_eq!(error, "failed to use the kubeconfig /nowhere/kubeconfig: No such file or directory (os error 2)");
+    }
+
+    #[tokio::test]
+    async fn an_error_about_a_broken_kubeconfig_shows_none_of_its_content() {
+        let (_dir, path) = kubeconfig("https://127.0.0.1:1");
+        let text = std::fs::read_to_string(&path).unwrap().replace("t0psecret}", "t0psecret, token: t0psecret");
+        std::fs::write(&path, text).unwrap();
+        let error = build(Some(&path)).await.err().unwrap();
+        for shown in [error.to_string(), format!("{error:?}")] {
+            assert!(shown.contains("not a valid kubeconfig"), "{shown}");
+            assert!(!shown.contains("t0psecret"), "{shown}");
+        }
+    }
+}

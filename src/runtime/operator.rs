@@ -1,0 +1,231 @@
+//! `changehook operator`: the wiring, from the command line to the exit code.
+//!
+//! Touches everything through its owners and decides nothing about deliveries. Invariants: the admin server answers
+//! before anything is waited for and until everything else has stopped; every way to end the process goes through
+//! [`OperatorError`] and is logged once, with its reason.
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::admin::{self, AdminState};
+use super::client::{self, ClientError};
+use super::clock::Clock;
+use super::config::OperatorConfig;
+use super::liveness::Liveness;
+use super::readiness::{Gate, Readiness};
+use super::shutdown::{Signals, StopSignal};
+use super::tasks::{Stage, TaskEnd, Tasks};
+use super::{connect, metrics, telemetry};
+
+/// Why the operator ended other than by a clean stop.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No threads, or no signal handlers.
+    #[error("failed to start the process's machinery")]
+    Start(#[source] io::Error),
+    /// The admin address is taken, or not ours.
+    #[error("failed to listen on the admin address {address}")]
+    Admin {
+        /// From the configuration.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no way to reach an API server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A task died, and an operator without it would only seem to work.
+    #[error(transparent)]
+    TaskEnded(#[from] TaskEnd),
+    /// The grace period was over before everything had stopped.
+    #[error("failed to stop within {} s; left behind: {}", grace.as_secs(), left.join(", "))]
+    GraceOver {
+        /// The grace period.
+        grace: Duration,
+        /// The tasks that had not stopped.
+        left: Vec<&'static str>,
+    },
+    /// A second signal.
+    #[error("stopped at once by a second signal, {0}")]
+    Forced(StopSignal),
+}
+
+impl OperatorError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Forced(signal) => ExitCode::from(signal.exit_code()),
+            Self::Start(_) | Self::Admin { .. } | Self::Client(_) | Self::TaskEnded(_) | Self::GraceOver { .. } => {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Runs the operator until it is told to stop or has to.
+pub fn run(config: &OperatorConfig) -> ExitCode {
+    if let Err(error) = telemetry::init(config.log_format, &config.log_filter) {
+        eprintln!("error: {}", telemetry::chain(&error));
+        return ExitCode::FAILURE;
+    }
+    log_configuration(config);
+    match start(config) {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(reason = telemetry::chain(&error), "the operator ends");
+            error.exit_code()
+        }
+    }
+}
+
+fn start(config: &OperatorConfig) -> Result<(), OperatorError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("changehook")
+        .build()
+        .map_err(OperatorError::Start)?;
+    let ended = runtime.block_on(operate(config));
+    // a blocked thread must not hold up an end that was decided
+    runtime.shutdown_background();
+    ended
+}
+
+/// Why the operator begins to stop.
+enum End {
+    Told(StopSignal),
+    Died(TaskEnd),
+}
+
+async fn operate(config: &OperatorConfig) -> Result<(), OperatorError> {
+    let mut signals = Signals::listen().map_err(OperatorError::Start)?;
+    let mut tasks = Tasks::default();
+    let grace = config.shutdown_grace();
+    let end = work(config, &mut signals, &mut tasks).await?;
+    stop(end, &mut signals, &mut tasks, grace).await
+}
+
+async fn stop(end: End, signals: &mut Signals, tasks: &mut Tasks, grace: Duration) -> Result<(), OperatorError> {
+    match &end {
+        End::Told(signal) => tracing::info!(%signal, grace_seconds = grace.as_secs(), "stopping"),
+        End::Died(end) => tracing::error!(reason = %end, "stopping, because a task died"),
+    }
+    let drained = drain(signals, tasks, grace).await;
+    match end {
+        End::Told(_) => drained,
+        // the death came first, so it is the reason
+        End::Died(end) => Err(end.into()),
+    }
+}
+
+/// Starts everything and waits for a reason to stop.
+async fn work(config: &OperatorConfig, signals: &mut Signals, tasks: &mut Tasks) -> Result<End, OperatorError> {
+    let clock = Clock::start();
+    let liveness = Liveness::default();
+    let registry = metrics::registry();
+    let (readiness, [api_server, custom_resources]) = Readiness::new([Gate::ApiServer, Gate::CustomResources]);
+
+    // WIRING 1 of 2: rooms register their metrics here, before the registry is shared
+
+    let address = config.admin_address;
+    let listener = TcpListener::bind(address).await.map_err(|source| OperatorError::Admin { address, source })?;
+    let stopping = tasks.stop_of(Stage::Intake);
+    let state = AdminState { readiness, liveness, registry: Arc::new(registry), clock, stopping };
+    tasks.spawn(Stage::Serve, "admin server", |stop| admin::run(listener, state, stop));
+
+    let client = client::build(config.kubeconfig.as_deref()).await?;
+    let connected = async {
+        connect::until_reachable(&client).await;
+        api_server.open();
+        connect::until_served(&client).await;
+        custom_resources.open();
+    };
+    tokio::select! {
+        biased;
+        end = first_end(signals, tasks) => return Ok(end),
+        () = connected => {}
+    }
+
+    // WIRING 2 of 2: rooms start here, each with `tasks.spawn(Stage::…, "name", |stop| …)`
+
+    Ok(first_end(signals, tasks).await)
+}
+
+async fn first_end(signals: &mut Signals, tasks: &mut Tasks) -> End {
+    tokio::select! {
+        biased;
+        signal = signals.next() => End::Told(signal),
+        end = tasks.first_end() => End::Died(end),
+    }
+}
+
+async fn drain(signals: &mut Signals, tasks: &mut Tasks, grace: Duration) -> Result<(), OperatorError> {
+    let drained = tokio::select! {
+        biased;
+        signal = signals.next() => return Err(OperatorError::Forced(signal)),
+        drained = tasks.drain(grace) => drained,
+    };
+    for end in &drained.failed {
+        tracing::error!(reason = %end, "while stopping");
+    }
+    if !drained.left.is_empty() {
+        return Err(OperatorError::GraceOver { grace, left: drained.left });
+    }
+    drained.failed.into_iter().next().map_or(Ok(()), |end| Err(end.into()))
+}
+
+fn log_configuration(config: &OperatorConfig) {
+    let ranges: Vec<_> = config.allow_cidr.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        namespace = config.own_namespace(),
+        allow_cidr = %ranges.join(","),
+        allow_http = config.allow_http,
+        max_in_flight = config.max_in_flight,
+        shutdown_grace_seconds = config.shutdown_grace_seconds,
+        "changehook operator"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(25);
+
+    #[tokio::test]
+    async fn a_dead_task_ends_the_process_with_its_name_after_the_others_have_drained() {
+        let mut signals = Signals::listen().unwrap();
+        let mut tasks = Tasks::default();
+        let (sender, drained) = tokio::sync::oneshot::channel();
+        tasks.spawn(Stage::Report, "status writer", |stop| async move {
+            stop.cancelled().await;
+            sender.send(()).expect("the test waits");
+        });
+        tasks.spawn(Stage::Work, "driver", |_| async { assert!(Stage::ALL.is_empty(), "slot 7 is gone") });
+        let end = first_end(&mut signals, &mut tasks).await;
+        let error = stop(end, &mut signals, &mut tasks, GRACE).await.unwrap_err();
+        assert_eq!(error.to_string(), "task driver panicked: slot 7 is gone");
+        assert_eq!(format!("{:?}", error.exit_code()), format!("{:?}", ExitCode::from(1)));
+        drained.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_task_that_fails_while_stopping_is_no_clean_stop() {
+        let mut signals = Signals::listen().unwrap();
+        let mut tasks = Tasks::default();
+        tasks.spawn(Stage::Work, "driver", |stop| async move {
+            stop.cancelled().await;
+            assert!(Stage::ALL.is_empty(), "slot 7 is gone");
+        });
+        let end = End::Told(StopSignal::Terminate);
+        let error = stop(end, &mut signals, &mut tasks, GRACE).await.unwrap_err();
+        assert_eq!(error.to_string(), "task driver panicked: slot 7 is gone");
+    }
+}

@@ -1,0 +1,131 @@
+//! The built command: environment names, usage errors, and what it says before it has an API server.
+
+#![allow(clippy::unwrap_used, reason = "clippy takes what tests share for code that ships")]
+
+use std::process::{Command, Output};
+
+/// Runs the command with nothing of this process's own configuration around it.
+fn changehook(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_changehook"));
+    command.args(arguments).env_clear().envs(environment.iter().copied());
+    command.output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A kubeconfig that cannot be read ends the operator right after it has logged its configuration.
+const NO_KUBECONFIG: (&str, &str) = ("CHANGEHOOK_KUBECONFIG", "/nowhere/kubeconfig");
+const ANY_PORT: (&str, &str) = ("CHANGEHOOK_ADMIN_ADDRESS", "127.0.0.1:0");
+
+#[test]
+fn every_setting_has_an_environment_name() {
+    let output = changehook(
+        &["operator"],
+        &[
+            NO_KUBECONFIG,
+            ANY_PORT,
+            ("CHANGEHOOK_NAMESPACE", "hooks"),
+            ("CHANGEHOOK_ALLOW_CIDR", "10.0.0.0/8,fd00::/8"),
+            ("CHANGEHOOK_ALLOW_HTTP", "true"),
+            ("CHANGEHOOK_LOG_FORMAT", "json"),
+            ("CHANGEHOOK_LOG_FILTER", "changehook=info"),
+            ("CHANGEHOOK_SHUTDOWN_GRACE_SECONDS", "7"),
+            ("CHANGEHOOK_MAX_IN_FLIGHT", "9"),
+        ],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let first = &lines[0];
+    assert_eq!(first["message"], "changehook operator");
+    assert_eq!(first["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(first["namespace"], "hooks");
+    assert_eq!(first["allow_cidr"], "10.0.0.0/8,fd00::/8");
+    assert_eq!(first["allow_http"], true);
+    assert_eq!(first["shutdown_grace_seconds"], 7);
+    assert_eq!(first["max_in_flight"], 9);
+    let last = lines.last().unwrap();
+    assert_eq!(last["message"], "the operator ends");
+    assert!(last["reason"].as_str().unwrap().starts_with("failed to use the kubeconfig /nowhere/kubeconfig: No such"));
+}
+
+#[test]
+fn an_environment_variable_that_is_set_but_empty_counts_as_not_set() {
+    let empty = [
+        "CHANGEHOOK_NAMESPACE",
+        "CHANGEHOOK_ALLOW_CIDR",
+        "CHANGEHOOK_ALLOW_HTTP",
+        "CHANGEHOOK_LOG_FORMAT",
+        "CHANGEHOOK_LOG_FILTER",
+        "CHANGEHOOK_SHUTDOWN_GRACE_SECONDS",
+        "CHANGEHOOK_MAX_IN_FLIGHT",
+    ];
+    let mut environment = vec![NO_KUBECONFIG, ANY_PORT];
+    environment.extend(empty.map(|name| (name, "")));
+    let output = changehook(&["operator"], &environment);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["allow_cidr= ", "allow_http=false", "max_in_flight=512", "shutdown_grace_seconds=25"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn a_flag_wins_over_its_environment_name() {
+    let output = changehook(
+        &["operator", "--namespace", "flag", "--allow-cidr", "10.0.0.0/8"],
+        &[NO_KUBECONFIG, ANY_PORT, ("CHANGEHOOK_NAMESPACE", "env"), ("CHANGEHOOK_ALLOW_CIDR", "fd00::/8")],
+    );
+    let text = stderr(&output);
+    assert!(text.contains("namespace=\"flag\""), "{text}");
+    assert!(text.contains("allow_cidr=10.0.0.0/8 "), "{text}");
+}
+
+#[test]
+fn a_bad_value_from_the_environment_is_a_usage_error_that_names_the_flag() {
+    for (name, flag) in [
+        ("CHANGEHOOK_ALLOW_CIDR", "--allow-cidr"),
+        ("CHANGEHOOK_ALLOW_HTTP", "--allow-http"),
+        ("CHANGEHOOK_ADMIN_ADDRESS", "--admin-address"),
+        ("CHANGEHOOK_MAX_IN_FLIGHT", "--max-in-flight"),
+    ] {
+        let output = changehook(&["operator"], &[(name, "nonsense")]);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(flag), "{text}");
+    }
+}
+
+#[test]
+fn an_admin_address_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = changehook(&["operator", "--admin-address", &address], &[NO_KUBECONFIG]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(
+        text.contains(&format!("failed to listen on the admin address {address}: Address already in use")),
+        "{text}"
+    );
+}
+
+#[test]
+fn crds_prints_what_it_would_write_into_a_directory() {
+    let printed = changehook(&["crds"], &[]);
+    assert!(printed.status.success());
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let written = changehook(&["crds", "--dir", dir.path().to_str().unwrap()], &[]);
+    assert!(written.status.success());
+    assert!(written.stdout.is_empty());
+    let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!files.is_empty());
+    for file in files {
+        assert_eq!(file.extension().unwrap(), "yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let body = text.trim_start_matches("---\n").trim_end();
+        assert!(printed.contains(body), "{} is not in the printed text", file.display());
+    }
+}
