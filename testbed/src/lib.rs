@@ -26,7 +26,7 @@ pub mod manifests;
 //pub mod operator;
 mod pki;
 pub mod process;
-//pub mod receiver;
+pub mod receiver;
 pub mod scratch;
 pub mod tools;
 pub mod wait;
@@ -35,7 +35,7 @@ pub use control_plane::ControlPlane;
 pub use error::{Error, Result};
 //pub use fault_proxy::FaultProxy;
 //pub use operator::{Operator, OperatorOptions};
-//pub use receiver::{Receiver, Reply};
+pub use receiver::{Receiver, Reply};
 pub use wait::eventually;
 
 /// Installs the process's one TLS provider (ring). Called by everything here that needs it; harmless to repeat.
