@@ -102,7 +102,7 @@ impl ControlPlane {
         let mut token_file = format!("{admin_token},admin,admin,system:masters\n");
         for user in USERS {
             let token = random_token()?;
-            token_file += &format!("{token},{user},{user}\n");
+            token_file.extend([&token, ",", user, ",", user, "\n"]);
             user_tokens.push((user, token));
         }
         scratch.write("tokens.csv", token_file)?;

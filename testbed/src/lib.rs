@@ -19,11 +19,11 @@
 pub mod audit;
 pub mod control_plane;
 mod error;
-//pub mod fault_proxy;
+pub mod fault_proxy;
 mod http1;
 pub mod kubeconfig;
 pub mod manifests;
-//pub mod operator;
+pub mod operator;
 mod pki;
 pub mod process;
 pub mod receiver;
@@ -33,10 +33,16 @@ pub mod wait;
 
 pub use control_plane::ControlPlane;
 pub use error::{Error, Result};
-//pub use fault_proxy::FaultProxy;
-//pub use operator::{Operator, OperatorOptions};
+pub use fault_proxy::FaultProxy;
+pub use operator::{Operator, OperatorOptions};
 pub use receiver::{Receiver, Reply};
 pub use wait::eventually;
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    let digits = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| char::from(digits[usize::from(nibble)])).collect()
+}
 
 /// Installs the process's one TLS provider (ring). Called by everything here that needs it; harmless to repeat.
 pub fn init() {

@@ -52,5 +52,5 @@ pub(crate) fn random_token() -> Result<String> {
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| crate::Error::new("failed to get random bytes"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::hex(&bytes))
 }

@@ -162,7 +162,7 @@ impl Search {
 /// The cache's sub-folder: what is pinned in go.mod and go.sum.
 fn versions() -> String {
     let digest = Sha256::new().chain_update(GO_MOD).chain_update(GO_SUM).finalize();
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    crate::hex(&digest[..8])
 }
 
 /// Held while building; the kernel lets go of it when the process ends, however it ends.

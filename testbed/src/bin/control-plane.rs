@@ -35,7 +35,9 @@ async fn run(args: Args) -> Result<()> {
     tokio::pin!(told_to_stop);
     let control_plane = tokio::select! {
         started = ControlPlane::start() => started?,
-        () = &mut told_to_stop => return Ok(()),
+        () = &mut told_to_stop => {
+            return Err(Error::new("told to stop, by a signal or the end of standard input, before it was ready"));
+        }
     };
     let written = std::fs::copy(control_plane.kubeconfig_path(), &args.kubeconfig);
     written.map_err(|error| Error::caused(format!("failed to write {}", args.kubeconfig.display()), error))?;

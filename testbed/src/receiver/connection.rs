@@ -238,7 +238,7 @@ impl Connection<'_> {
             Reply::DripBody(pause) => {
                 open.0.finish(open.1);
                 self.stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 65536\r\n\r\n").await?;
-                self.drip(&[b'x'; 65536], pause).await?;
+                self.drip(&vec![b'x'; 65536], pause).await?;
             }
             Reply::Status(_)
             | Reply::StatusWithHeaders(..)
@@ -256,10 +256,10 @@ impl Connection<'_> {
     async fn whole(&mut self, open: &Open<'_>, status: u16, headers: &[(String, String)], body: &[u8]) -> Result<()> {
         let mut answer = format!("HTTP/1.1 {status} {}\r\n", reason(status));
         for (name, value) in headers {
-            answer += &format!("{name}: {value}\r\n");
+            answer.extend([name, ": ", value, "\r\n"]);
         }
         if !matches!(status, 100..=199 | 204 | 304) {
-            answer += &format!("content-length: {}\r\n", body.len());
+            answer.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
         }
         answer += "\r\n";
         open.0.finish(open.1);
