@@ -235,7 +235,8 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                     class: Class::Event,
                     reason: Reason::RenderFailed,
                     http_status: None,
-                    message: "the request could not be made because of a bug in changehook; see the operator's log".to_owned(),
+                    message: "the request could not be made because of a bug in changehook; see the operator's log"
+                        .to_owned(),
                     retry_after: None,
                 };
                 (error.id(), Outcome::Failed(failure))

@@ -18,9 +18,9 @@ use super::clock::Clock;
 use super::config::OperatorConfig;
 use super::liveness::Liveness;
 use super::readiness::{Gate, Readiness};
+use super::rooms::{self, RoomsError};
 use super::shutdown::{Signals, StopSignal};
 use super::tasks::{Stage, TaskEnd, Tasks};
-use super::rooms::{self, RoomsError};
 use super::{connect, metrics, telemetry};
 
 /// Why the operator ended other than by a clean stop.
@@ -68,9 +68,7 @@ impl OperatorError {
             | Self::Client(_)
             | Self::Rooms(_)
             | Self::TaskEnded(_)
-            | Self::GraceOver { .. } => {
-                ExitCode::FAILURE
-            }
+            | Self::GraceOver { .. } => ExitCode::FAILURE,
         }
     }
 }
