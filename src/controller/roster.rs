@@ -244,7 +244,8 @@ impl Roster {
                 }
                 entry.looking = true;
                 let (context, object) = (Arc::clone(&self.context), Arc::clone(&entry.object));
-                self.looks.push(Box::pin(async move { (id, look(&context, &object).await) }));
+                let before = entry.reads_from.clone();
+                self.looks.push(Box::pin(async move { (id, look(&context, &object, &before).await) }));
             }
         }
         later.sort_unstable();
