@@ -1,1 +1,15 @@
-//! delivery
+//! Delivery: one attempt at a time, from an event to an outcome.
+//!
+//! [`endpoint`] is where a subscription's requests go; [`client`] and [`resolver`] are the only way there; [`secrets`]
+//! reads what signs them; [`attempt`] puts it together; [`fault`] says what went wrong; [`metrics`] counts.
+
+pub mod attempt;
+pub mod client;
+pub mod endpoint;
+pub mod fault;
+pub mod metrics;
+pub mod resolver;
+pub mod secrets;
+
+#[cfg(test)]
+mod testing;

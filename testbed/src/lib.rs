@@ -1,1 +1,54 @@
-//! The real parts that tests and the demo run against.
+//! The real parts that tests and the demo run against: a real API server, a receiver that misbehaves on request, a
+//! faulty way to the API server, and the operator as the child process it is in production. Not published.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`tools`] | the programs etcd, kube-apiserver and kubectl: found, or built once |
+//! | [`process`] | child processes that end with their parent, however it ends |
+//! | [`scratch`] | temporary folders that do not pile up |
+//! | [`control_plane`] | etcd and kube-apiserver on loopback, clients, tokens, kubectl |
+//! | [`manifests`] | server-side apply of YAML files |
+//! | [`audit`] | what the API server was asked, from its audit log |
+//! | [`receiver`] | an HTTP/1.1 endpoint with scripted faults, which records every request |
+//! | [`fault_proxy`] | an API server that fails on request |
+//! | [`operator`] | the operator under a ServiceAccount with least RBAC |
+//! | [`wait`] | waiting for a condition with a deadline |
+//!
+//! Knows nothing of changehook's own code: what is checked here is checked a second time, independently.
+
+pub mod audit;
+pub mod control_plane;
+mod error;
+pub mod fault_proxy;
+mod http1;
+pub mod kubeconfig;
+pub mod manifests;
+pub mod operator;
+mod pki;
+pub mod process;
+pub mod receiver;
+pub mod scratch;
+pub mod tools;
+pub mod wait;
+
+pub use control_plane::ControlPlane;
+pub use error::{Error, Result};
+pub use fault_proxy::FaultProxy;
+pub use operator::{Operator, OperatorOptions};
+pub use receiver::{Receiver, Reply};
+pub use wait::eventually;
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    let digits = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| char::from(digits[usize::from(nibble)])).collect()
+}
+
+/// Installs the process's one TLS provider (ring). Called by everything here that needs it; harmless to repeat.
+pub fn init() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // an error means that the test installed one itself, which is as good
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

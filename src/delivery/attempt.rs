@@ -1,0 +1,188 @@
+//! One attempt: one HTTP request, and what came of it.
+//!
+//! Touches the endpoint and, through [`Secrets`], the API server. Invariants: the body is written once, and those bytes
+//! are signed and sent; nothing is sent unsigned that should be signed; at most one request leaves per attempt; the
+//! status alone decides what an answer means; dropping the future drops the request.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use changehook_core::address::AddressPolicy;
+use changehook_core::event::{self, Event, Object, RenderError, RenderOptions};
+use changehook_core::outcome::{self, Failure, Outcome, Reason};
+use changehook_core::retry::parse_retry_after;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::{Client, Response};
+
+use super::endpoint::{Endpoint, HeaderSource, SecretKey, reserved};
+use super::secrets::{SecretBytes, SecretError, Secrets};
+use super::{client, fault};
+
+const X_SIGNATURE_256: HeaderName = HeaderName::from_static("x-signature-256");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+
+/// Of an answer's body, read to leave the connection usable; nobody looks at it.
+const DRAINED_BYTES: usize = 4 << 10;
+
+/// For that reading; a slow body costs its connection, not our time.
+const DRAINED_FOR: Duration = Duration::from_secs(1);
+
+/// Makes attempts. Clones share connections and Secrets.
+#[derive(Clone, Debug)]
+pub struct Courier {
+    client: Client,
+    secrets: Secrets,
+    policy: Arc<AddressPolicy>,
+    wall_ms: fn() -> i64,
+}
+
+/// Why no request was started.
+enum NotStarted {
+    /// A Secret is missing: ours to mend, nobody is charged.
+    Secret(SecretError),
+    /// The event or the URL is at fault.
+    Failed(Failure),
+}
+
+impl From<SecretError> for NotStarted {
+    fn from(error: SecretError) -> Self {
+        Self::Secret(error)
+    }
+}
+
+impl Courier {
+    /// A courier that goes only where `policy` allows; `client` must have been built with the same policy. `wall_ms`
+    /// tells the milliseconds since the Unix epoch.
+    pub fn new(client: Client, secrets: Secrets, policy: Arc<AddressPolicy>, wall_ms: fn() -> i64) -> Self {
+        Self { client, secrets, policy, wall_ms }
+    }
+
+    /// Tells `endpoint` of `event`, once.
+    pub async fn attempt(&self, endpoint: &Endpoint, event: &Event) -> Outcome {
+        let request = match self.request(endpoint, event).await {
+            Ok(request) => request,
+            Err(NotStarted::Secret(error)) => return Outcome::Unsent { message: error.to_string() },
+            Err(NotStarted::Failed(failure)) => return Outcome::Failed(failure),
+        };
+        let response = match self.client.execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let failure = fault::classify(&error, endpoint.timeout, endpoint.url.scheme() == "https");
+                return Outcome::Failed(failure);
+            }
+        };
+        let status = response.status().as_u16();
+        if matches!(status, 401 | 403) {
+            // The key may have been changed on the other side first.
+            for key in endpoint.secret_keys() {
+                self.secrets.invalidate(&endpoint.namespace, &key.name);
+            }
+        }
+        let retry_after = retry_after(response.headers(), (self.wall_ms)());
+        drain(response).await;
+        outcome::of_status(status, &endpoint.retry_status_codes, retry_after)
+    }
+
+    async fn request(&self, endpoint: &Endpoint, event: &Event) -> Result<reqwest::Request, NotStarted> {
+        // The first gate, again: a literal address never gets to the resolver.
+        let url = self.policy.check_url(endpoint.url.as_str()).map_err(|error| {
+            NotStarted::Failed(fault::endpoint(
+                Reason::AddressRefused,
+                format!("the endpoint's URL is refused: {error}"),
+            ))
+        })?;
+        let mut headers = self.own_headers(endpoint).await?;
+        let key = match &endpoint.signing {
+            Some(key) => Some(self.secrets.get(&endpoint.namespace, key).await?),
+            None => None,
+        };
+        let options = RenderOptions { max_bytes: endpoint.max_bytes, object: Object::Full };
+        let rendered = event::render(event, &options).map_err(|error| NotStarted::Failed(not_rendered(&error)))?;
+
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(client::USER_AGENT));
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from((self.wall_ms)().div_euclid(1000)));
+        headers.insert(WEBHOOK_ID, ours(&rendered.event_id)?);
+        if let Some(key) = key {
+            headers.insert(X_SIGNATURE_256, ours(&event::x_signature_256(key.as_bytes(), &rendered.body))?);
+        }
+        let mut request = reqwest::Request::new(endpoint.method.into(), url);
+        *request.headers_mut() = headers;
+        *request.timeout_mut() = Some(endpoint.timeout);
+        *request.body_mut() = Some(rendered.body.into());
+        Ok(request)
+    }
+
+    /// The subscription's own headers. Reserved ones are refused by validation; one that got past it stays out.
+    async fn own_headers(&self, endpoint: &Endpoint) -> Result<HeaderMap, SecretError> {
+        let mut headers = HeaderMap::with_capacity(endpoint.headers.len() + 8);
+        for entry in endpoint.headers.iter().filter(|entry| !reserved(&entry.name)) {
+            let value = match &entry.value {
+                HeaderSource::Literal(value) => value.clone(),
+                HeaderSource::Secret(key) => {
+                    let bytes = self.secrets.get(&endpoint.namespace, key).await?;
+                    header_value(&bytes).map_err(|why| not_a_header(endpoint, key, why))?
+                }
+            };
+            headers.insert(entry.name.clone(), value);
+        }
+        Ok(headers)
+    }
+}
+
+/// A value that we made, of characters that every header takes.
+fn ours(text: &str) -> Result<HeaderValue, NotStarted> {
+    HeaderValue::from_str(text)
+        .map_err(|_| NotStarted::Failed(fault::event(Reason::RenderFailed, "the request's headers could not be built")))
+}
+
+fn header_value(bytes: &SecretBytes) -> Result<HeaderValue, &'static str> {
+    let text = std::str::from_utf8(bytes.as_bytes()).map_err(|_| "it is not UTF-8 text")?;
+    if text.ends_with(['\n', '\r']) {
+        return Err("it ends with a line break; create the Secret without one");
+    }
+    let mut value = HeaderValue::from_str(text).map_err(|_| "it contains a line break or another control character")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn not_a_header(endpoint: &Endpoint, key: &SecretKey, why: &'static str) -> SecretError {
+    SecretError::NotAHeader { namespace: endpoint.namespace.clone(), name: key.name.clone(), key: key.key.clone(), why }
+}
+
+fn not_rendered(error: &RenderError) -> Failure {
+    let reason = match error {
+        RenderError::Oversize { .. } => Reason::Oversize,
+        RenderError::Body(_) => Reason::RenderFailed,
+    };
+    fault::event(reason, error.to_string())
+}
+
+/// Two values, or one that is no text, ask for nothing.
+fn retry_after(headers: &HeaderMap, now_wall_ms: i64) -> Option<Duration> {
+    let mut values = headers.get_all(RETRY_AFTER).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => parse_retry_after(value.to_str().ok()?, now_wall_ms),
+        _ => None,
+    }
+}
+
+/// Reads a little of the body, so that the connection can be used again; whatever is wrong with the body costs the
+/// connection and changes nothing, because the status has been said.
+async fn drain(mut response: Response) {
+    let read = async {
+        let mut bytes = 0;
+        while bytes <= DRAINED_BYTES {
+            match response.chunk().await {
+                Ok(Some(chunk)) => bytes += chunk.len(),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    };
+    // Out of time or out of bytes, the response is dropped and its connection with it.
+    let _out_of_time = tokio::time::timeout(DRAINED_FOR, read).await;
+}

@@ -1,0 +1,40 @@
+mod answers;
+mod child;
+mod failures;
+mod requests;
+
+use std::net::SocketAddr;
+
+use super::super::resolver::Lookup;
+use super::super::testing::{ScriptedLookup, SecretApi, http_client, kube_client, loopback};
+use super::*;
+
+/// 2026-01-05T10:30:00.999Z
+fn wall_ms() -> i64 {
+    1_767_609_000_999
+}
+
+/// A courier that may go to loopback, looks names up in `lookup`, and reads its Secrets from `api`.
+fn courier_with(policy: Arc<AddressPolicy>, lookup: impl Lookup, api: Option<&SecretApi>) -> Courier {
+    let nowhere: SocketAddr = ([127, 0, 0, 1], 9).into();
+    let kube = api.map_or_else(|| kube_client(nowhere), SecretApi::client);
+    Courier::new(http_client(policy.clone(), lookup), Secrets::new(kube), policy, wall_ms)
+}
+
+fn courier() -> Courier {
+    courier_with(loopback(), ScriptedLookup::default(), None)
+}
+
+fn failure(outcome: Outcome) -> Failure {
+    match outcome {
+        Outcome::Failed(failure) => failure,
+        Outcome::Delivered { .. } | Outcome::Unsent { .. } => panic!("{outcome:?} is no failure"),
+    }
+}
+
+fn unsent(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Unsent { message } => message,
+        Outcome::Delivered { .. } | Outcome::Failed(_) => panic!("{outcome:?} was sent"),
+    }
+}

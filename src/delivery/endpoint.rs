@@ -1,0 +1,213 @@
+//! Where the requests of one subscription go, and what they carry besides the event.
+//!
+//! Touches nothing. Invariant: `Debug` shows neither the URL (partners put tokens into paths and queries) nor the
+//! value of a header.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use url::Url;
+
+/// One subscription's endpoint, valid: made by the controller from a subscription it accepted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where to; checked against the address policy again right before each request.
+    pub url: Url,
+    /// How.
+    pub method: Method,
+    /// The subscription's own headers; ours win over them.
+    pub headers: Vec<HeaderEntry>,
+    /// For one attempt as a whole: name, connection, TLS, request and the head of the answer.
+    pub timeout: Duration,
+    /// The key that signs; unsigned when there is none.
+    pub signing: Option<SecretKey>,
+    /// The namespace of every Secret named here.
+    pub namespace: String,
+    /// Bodies above this are sent without the object.
+    pub max_bytes: usize,
+    /// Client errors that are retried.
+    pub retry_status_codes: Vec<u16>,
+}
+
+impl Endpoint {
+    /// The host, with its port when the URL names one: all of the URL that may be shown.
+    pub fn shown_host(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        match self.url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// Every Secret key that a request needs: the signing key first, then the headers'.
+    pub fn secret_keys(&self) -> impl Iterator<Item = &SecretKey> {
+        let headers = self.headers.iter().filter_map(|entry| match &entry.value {
+            HeaderSource::Secret(key) => Some(key),
+            HeaderSource::Literal(_) => None,
+        });
+        self.signing.iter().chain(headers)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("scheme", &self.url.scheme())
+            .field("host", &self.shown_host())
+            .field("method", &self.method)
+            .field("headers", &self.headers)
+            .field("timeout", &self.timeout)
+            .field("signing", &self.signing)
+            .field("namespace", &self.namespace)
+            .field("max_bytes", &self.max_bytes)
+            .field("retry_status_codes", &self.retry_status_codes)
+            .finish()
+    }
+}
+
+/// The request's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// POST, the default.
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+}
+
+impl From<Method> for http::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Post => Self::POST,
+            Method::Put => Self::PUT,
+            Method::Patch => Self::PATCH,
+        }
+    }
+}
+
+/// One of the subscription's own headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderEntry {
+    /// Its name; not a [`reserved`] one.
+    pub name: HeaderName,
+    /// Its value.
+    pub value: HeaderSource,
+}
+
+/// Where a header's value comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum HeaderSource {
+    /// From the subscription.
+    Literal(HeaderValue),
+    /// From a Secret, read for each request.
+    Secret(SecretKey),
+}
+
+impl fmt::Debug for HeaderSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("Literal(…)"),
+            Self::Secret(key) => f.debug_tuple("Secret").field(key).finish(),
+        }
+    }
+}
+
+/// One key of one Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SecretKey {
+    /// metadata.name of the Secret.
+    pub name: String,
+    /// The key in its data.
+    pub key: String,
+}
+
+/// Whether a header is ours, or HTTP's own, and thus not for a subscription to set: what describes the body, the
+/// connection or the message's frame, and what a receiver trusts us for.
+pub fn reserved(name: &HeaderName) -> bool {
+    const NAMES: [&str; 22] = [
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+        "x-http-method-override",
+        "x-signature",
+        "x-signature-256",
+        "x-method-override",
+    ];
+    NAMES.contains(&name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(url: &str) -> Endpoint {
+        Endpoint {
+            url: Url::parse(url).unwrap(),
+            method: Method::Post,
+            headers: vec![
+                HeaderEntry {
+                    name: HeaderName::from_static("authorization"),
+                    value: HeaderSource::Literal(HeaderValue::from_static("Bearer hush")),
+                },
+                HeaderEntry {
+                    name: HeaderName::from_static("x-api-key"),
+                    value: HeaderSource::Secret(SecretKey { name: "partner".into(), key: "api-key".into() }),
+                },
+            ],
+            timeout: Duration::from_secs(10),
+            signing: Some(SecretKey { name: "signing".into(), key: "secret".into() }),
+            namespace: "shop".into(),
+            max_bytes: 262_144,
+            retry_status_codes: vec![429],
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_header_value_path_or_query() {
+        let shown = format!("{:?}", endpoint("https://u:pw-hush@partner.example:8443/hush/path?token=hush"));
+        assert!(!shown.contains("hush"), "{shown}");
+        for wanted in ["partner.example:8443", "authorization", "x-api-key", "partner", "api-key", "signing"] {
+            assert!(shown.contains(wanted), "{wanted} is missing in {shown}");
+        }
+    }
+
+    #[test]
+    fn the_shown_host_has_the_port_only_when_the_url_names_one() {
+        assert_eq!(endpoint("https://partner.example/a?b").shown_host(), "partner.example");
+        assert_eq!(endpoint("https://partner.example:443/").shown_host(), "partner.example");
+        assert_eq!(endpoint("http://[2001:db8::1]:8080/").shown_host(), "[2001:db8::1]:8080");
+    }
+
+    #[test]
+    fn every_secret_a_request_needs_is_named() {
+        let names: Vec<_> = endpoint("https://h/").secret_keys().map(|key| key.name.clone()).collect();
+        assert_eq!(names, ["signing", "partner"]);
+    }
+
+    #[test]
+    fn framing_and_our_own_headers_are_reserved_whatever_their_case() {
+        for name in ["Host", "CONTENT-LENGTH", "Transfer-Encoding", "x-signature-256", "Webhook-Id", "User-Agent"] {
+            assert!(reserved(&HeaderName::from_bytes(name.as_bytes()).unwrap()), "{name}");
+        }
+        for name in ["authorization", "x-api-key", "accept"] {
+            assert!(!reserved(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The operator as a child process, under a real ServiceAccount token with least RBAC: never as cluster admin.
+//!
+//! Takes the program's path (a test of the root package has it from Cargo) and knows of it only the command line and
+//! the log line `admin server listening` with the field `address`. One operator watches all namespaces, so two on one
+//! control plane both deliver.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use http::StatusCode;
+
+use crate::{
+    ControlPlane,
+    error::{Context, Error, Result},
+    eventually, http1,
+    process::{Child, Signal},
+    scratch::Scratch,
+};
+
+const RBAC: &str = include_str!("../manifests/operator-rbac.yaml");
+const NAMESPACE: &str = "changehook-system";
+
+/// Its ServiceAccount, in its namespace.
+pub const SERVICE_ACCOUNT: &str = "changehook";
+
+/// How the operator is started.
+#[derive(Clone, Debug)]
+pub struct OperatorOptions<'a> {
+    /// The program `changehook`.
+    pub binary: PathBuf,
+    /// Whose API server it works with. The CRDs are applied by the test ([`ControlPlane::apply_crds`]).
+    pub control_plane: &'a ControlPlane,
+    /// Another way there, such as [`crate::FaultProxy::url`].
+    pub server_override: Option<String>,
+    /// Its own namespace, created if need be.
+    pub namespace: String,
+    /// More arguments, after the usual ones.
+    pub args: Vec<String>,
+    /// Its environment, beside PATH; nothing else is passed on from the test's.
+    pub env: Vec<(String, String)>,
+    /// How long it may take until /readyz answers 200.
+    pub ready_within: Duration,
+}
+
+impl<'a> OperatorOptions<'a> {
+    /// The usual ones.
+    pub fn new(binary: impl Into<PathBuf>, control_plane: &'a ControlPlane) -> Self {
+        Self {
+            binary: binary.into(),
+            control_plane,
+            server_override: None,
+            namespace: NAMESPACE.to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            ready_within: Duration::from_secs(30),
+        }
+    }
+
+    /// Creates namespace, ServiceAccount and RBAC, and gives a kubeconfig with the ServiceAccount's token.
+    pub async fn prepare(&self) -> Result<PathBuf> {
+        let manifest = RBAC.replace(NAMESPACE, &self.namespace);
+        self.control_plane
+            .apply_yaml(&manifest, &self.namespace)
+            .await
+            .context("failed to set up the operator's rights")?;
+        let token = self.control_plane.service_account_token(&self.namespace, SERVICE_ACCOUNT).await?;
+        self.control_plane.kubeconfig_for_token(&token, self.server_override.as_deref())
+    }
+}
+
+/// A running operator. Killed on drop.
+#[derive(Debug)]
+pub struct Operator {
+    child: Child,
+    admin: SocketAddr,
+    // last: the log goes after the child
+    _scratch: Scratch,
+}
+
+impl Operator {
+    /// Starts it and waits until it is ready.
+    pub async fn start(options: OperatorOptions<'_>) -> Result<Self> {
+        let within = options.ready_within;
+        let operator = Self::start_unready(options).await?;
+        let ready = eventually(within, || async {
+            if operator.child.ended().is_some() {
+                return Ok(Err("it ended".to_owned()));
+            }
+            let (status, body) = operator.readyz().await.map_err(|error| format!("{error:?}"))?;
+            if status == StatusCode::OK { Ok(Ok(())) } else { Err(format!("/readyz said {status}: {}", body.trim())) }
+        })
+        .await;
+        match ready {
+            Ok(Ok(())) => Ok(operator),
+            Ok(Err(reason)) => Err(operator.child.error(&format!("did not get ready: {reason}"))),
+            Err(error) => Err(operator.child.error(&format!("did not get ready: {error}"))),
+        }
+    }
+
+    /// Starts it and waits only until its admin server listens: for tests in which it cannot get ready.
+    pub async fn start_unready(options: OperatorOptions<'_>) -> Result<Self> {
+        let kubeconfig = options.prepare().await?;
+        Self::spawn(&options, &kubeconfig).await
+    }
+
+    async fn spawn(options: &OperatorOptions<'_>, kubeconfig: &Path) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let mut command = Command::new(&options.binary);
+        command
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "LLVM_PROFILE_FILE"))
+            .env("RUST_BACKTRACE", "1")
+            .envs(options.env.iter().map(|(name, value)| (name, value)))
+            .arg("operator")
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(["--namespace", &options.namespace, "--allow-cidr", "127.0.0.0/8", "--allow-http"])
+            .args(["--admin-address", "127.0.0.1:0", "--log-format", "text"])
+            .args(&options.args);
+        let child = Child::spawn("changehook operator", command, &scratch.path().join("operator.log"))?;
+        let listening = eventually(options.ready_within, || async {
+            // its end is looked at before its log, so that a last line is not missed
+            let ended = child.ended().is_some();
+            match admin_address(&child.log()) {
+                None if ended => Some(None),
+                None => None,
+                found => Some(found),
+            }
+        })
+        .await;
+        match listening {
+            Ok(Some(admin)) => Ok(Self { child, admin, _scratch: scratch }),
+            Ok(None) | Err(_) => Err(child.error("did not say where its admin server listens")),
+        }
+    }
+
+    /// SIGTERM, then waits for its end.
+    pub async fn stop(&self) -> Result<ExitStatus> {
+        self.child.signal(Signal::Terminate);
+        self.child.wait(Duration::from_secs(60)).await
+    }
+
+    /// SIGKILL, then waits until it is gone.
+    pub async fn kill(&self) -> Result<ExitStatus> {
+        self.child.kill().await
+    }
+
+    /// Any signal, without waiting.
+    pub fn signal(&self, signal: Signal) {
+        self.child.signal(signal);
+    }
+
+    /// Waits for its end, which somebody else caused.
+    pub async fn wait(&self, within: Duration) -> Result<ExitStatus> {
+        self.child.wait(within).await
+    }
+
+    /// All that it logged so far.
+    pub fn log(&self) -> String {
+        self.child.log()
+    }
+
+    /// Where its admin server listens.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The text of /metrics.
+    pub async fn metrics(&self) -> Result<String> {
+        match http1::get(self.admin, "/metrics").await? {
+            (StatusCode::OK, text) => Ok(text),
+            (status, text) => Err(Error::new(format!("failed to get the metrics: {status}: {text}"))),
+        }
+    }
+
+    /// The value of one metric, its labels written exactly as in the text: `name` or `name{a="b"}`.
+    pub async fn metric(&self, series: &str) -> Result<Option<f64>> {
+        let text = self.metrics().await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map(|value| value.trim().parse().context(format!("failed to read the metric {series}"))).transpose()
+    }
+
+    /// Status and body of /readyz.
+    pub async fn readyz(&self) -> Result<(StatusCode, String)> {
+        http1::get(self.admin, "/readyz").await
+    }
+
+    /// Its resident memory (Linux).
+    pub fn rss_kib(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(&path).context(format!("failed to read {path}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.ok_or_else(|| Error::new(format!("failed to find VmRSS in {path}")))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+}
+
+/// From the line `admin server listening`, in either log format, coloured or not.
+fn admin_address(log: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains("admin server listening"))?;
+    let mut plain = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        plain += before;
+        // a colour is ESC [ … m
+        rest = after.split_once('m')?.1;
+    }
+    plain += rest;
+    let value = plain.split("address").nth(1)?.trim_start_matches(['=', '"', ':']);
+    let end = value.find(|letter: char| !(letter.is_ascii_digit() || letter == '.' || letter == ':'));
+    value[..end.unwrap_or(value.len())].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_admin_address_is_found_in_both_log_formats_and_under_colours() {
+        let expected = Some("127.0.0.1:41234".parse().unwrap());
+        for line in [
+            "2026-01-05T10:30:00Z  INFO changehook: admin server listening address=127.0.0.1:41234",
+            "INFO \u{1b}[2mchangehook\u{1b}[0m: admin server listening \u{1b}[3maddress\u{1b}[0m\u{1b}[2m=\u{1b}[0m127.0.0.1:41234",
+            r#"{"level":"INFO","fields":{"message":"admin server listening","address":"127.0.0.1:41234"},"target":"x"}"#,
+        ] {
+            assert_eq!(admin_address(&format!("first\n{line}\nlast\n")), expected, "{line}");
+        }
+        assert_eq!(admin_address("nothing yet"), None);
+    }
+}
