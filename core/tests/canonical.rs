@@ -150,7 +150,13 @@ fn model_double(double: f64) -> String {
     if double == 0.0 {
         return "0".into();
     }
-    let scientific = format!("{:e}", double.abs());
+    let shortest = format!("{:e}", double.abs());
+    // of several shortest decimals the specification wants the closest, and of two as close the even one; Rust's exact
+    // form rounds so, its shortest form does not always
+    let places = shortest.split_once('e').unwrap().0.len().saturating_sub(2);
+    let closest = format!("{:.places$e}", double.abs());
+    let reads_back = closest.parse::<f64>().unwrap().to_bits() == double.abs().to_bits();
+    let scientific = if reads_back { closest } else { shortest };
     let (digits, exponent) = scientific.split_once('e').unwrap();
     let digits = digits.replace('.', "");
     let k = digits.len() as i32;

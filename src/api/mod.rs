@@ -38,7 +38,7 @@ pub use status::SubscriptionStatus;
 pub use subscription::{
     ClusterWebhookSubscription, ClusterWebhookSubscriptionSpec, WebhookSubscription, WebhookSubscriptionSpec,
 };
-pub use yaml::crds_yaml;
+pub use yaml::{crd_files, crds_yaml};
 
 /// The API group of everything in here.
 pub const GROUP: &str = "changehook.dev";

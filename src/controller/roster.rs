@@ -312,11 +312,11 @@ impl Roster {
         self.tell(News::Gone(id.clone())).await
     }
 
-    async fn command(&self, command: Command) -> Result<(), ControllerError> {
+    async fn command(&mut self, command: Command) -> Result<(), ControllerError> {
         self.inputs.commands.send(command).await.map_err(|_| ControllerError::Deserted)
     }
 
-    async fn tell(&self, news: News) -> Result<(), ControllerError> {
+    async fn tell(&mut self, news: News) -> Result<(), ControllerError> {
         self.inputs.news.send(news).await.map_err(|_| ControllerError::Deserted)
     }
 }

@@ -16,7 +16,7 @@ use super::resolver::{Lookup, SystemLookup, VettingResolver};
 pub const USER_AGENT: &str = concat!("changehook/", env!("CARGO_PKG_VERSION"));
 
 /// For name, TCP and TLS together; an endpoint's shorter timeout wins.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Below the 5 s after which common servers close an idle connection: a request must not meet that close half-way.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -34,11 +34,15 @@ pub struct ClientError(#[source] reqwest::Error);
 
 /// The client for endpoints without TLS settings of their own. The process-wide TLS provider must be installed.
 pub fn build(policy: Arc<AddressPolicy>) -> Result<Client, ClientError> {
-    build_with(policy, Arc::new(SystemLookup))
+    build_with(policy, Arc::new(SystemLookup), CONNECT_TIMEOUT)
 }
 
-/// The same, with another way to look up names.
-pub fn build_with(policy: Arc<AddressPolicy>, lookup: Arc<dyn Lookup>) -> Result<Client, ClientError> {
+/// The same, with another way to look up names and another time to connect.
+pub fn build_with(
+    policy: Arc<AddressPolicy>,
+    lookup: Arc<dyn Lookup>,
+    connect_timeout: Duration,
+) -> Result<Client, ClientError> {
     Client::builder()
         .no_proxy()
         .dns_resolver(VettingResolver::new(policy, lookup))
@@ -48,7 +52,7 @@ pub fn build_with(policy: Arc<AddressPolicy>, lookup: Arc<dyn Lookup>) -> Result
         .http1_only()
         .http1_max_headers(ANSWER_HEADERS)
         .tls_version_min(tls::Version::TLS_1_2)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(connect_timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(IDLE_PER_HOST)
         .tcp_nodelay(true)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changehook_core::Now;
-use changehook_core::engine::{Action, Attempt, Batch, Engine, Gauges, Settings, View};
+use changehook_core::engine::{Action, Attempt, Batch, Ends, Engine, Gauges, Settings, View};
 use changehook_core::object::{SourceEvent, SourceId, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::{Plan, SubscriptionId};
@@ -16,15 +16,18 @@ use changehook_core::select::{Observation, Selection};
 use futures::future::OptionFuture;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Courier;
 use super::endpoint::Endpoint;
-use super::metrics::Metrics;
+use super::metrics::{DeliveryEnd, Metrics};
 use crate::ledger::{LedgerError, LedgerStore};
 
 /// How many sightings are taken in before the engine's turn.
 const SIGHTINGS_AT_ONCE: usize = 256;
+/// How often the Secrets of subscriptions with something parked are read again.
+const RECHECK_EVERY: Duration = Duration::from_secs(30);
 /// How often views and gauges are told at most.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
@@ -47,7 +50,7 @@ pub enum Command {
 }
 
 /// A plan with where its requests go and where its rows come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// What core needs.
     pub plan: Plan,
@@ -114,7 +117,8 @@ pub struct Driver<S, R> {
     commit: JoinSet<Result<u64, LedgerError>>,
     untold: BTreeSet<SubscriptionId>,
     told_at: u64,
-    gauges: Gauges,
+    rechecked_at: u64,
+    ends: Ends,
     seen: Vec<Observation>,
 }
 
@@ -142,7 +146,8 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             commit: JoinSet::new(),
             untold: BTreeSet::new(),
             told_at: 0,
-            gauges: Gauges::default(),
+            rechecked_at: 0,
+            ends: Ends::default(),
             seen: Vec::new(),
         })
     }
@@ -208,7 +213,13 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                     return;
                 };
                 let event = attempt.event.clone();
-                let handle = self.attempts.spawn(async move { courier.attempt(&endpoint, &event).await });
+                let metrics = self.metrics.clone();
+                let handle = self.attempts.spawn(async move {
+                    let (_in_flight, started) = (metrics.begin_attempt(), Instant::now());
+                    let outcome = courier.attempt(&endpoint, &event).await;
+                    metrics.end_attempt(&outcome, started.elapsed());
+                    outcome
+                });
                 self.under_way.insert(handle.id(), *attempt);
             }
         }
@@ -231,11 +242,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             }
         };
         let Some(attempt) = self.under_way.remove(&id) else { return };
-        self.metrics.count_outcome(&outcome);
         match &outcome {
             Outcome::Delivered { .. } => {
-                let latency = Duration::from_millis(u64::try_from(now.wall - attempt.event.detected_at).unwrap_or(0));
-                self.metrics.observe_latency(latency);
+                let latency = u64::try_from(now.wall - attempt.event.detected_at).unwrap_or(0);
+                self.metrics.delivered_after(Duration::from_millis(latency));
             }
             Outcome::Failed(failure) => tracing::debug!(
                 reason = failure.reason.as_str(),
@@ -329,12 +339,28 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             }
             self.untold.pop_first();
         }
-        let gauges = self.engine.gauges();
-        if gauges != self.gauges {
-            self.gauges = gauges;
-            self.metrics.show(gauges);
+        if now.mono.saturating_sub(self.rechecked_at) >= RECHECK_EVERY.as_millis() as u64 {
+            self.rechecked_at = now.mono;
+            for id in self.engine.with_parked() {
+                // What does not fit is asked for the next time.
+                let _full = self.inputs.recheck.try_send(id.clone());
+            }
         }
-        self.metrics.objects_held(self.selection.rows());
+        self.show();
+    }
+
+    fn show(&mut self) {
+        let Gauges { pending, retrying, parked, in_flight: _ } = self.engine.gauges();
+        self.metrics.set_backlog(pending, retrying, parked);
+        self.metrics.set_objects_held(self.selection.rows() as u64);
+        let ends = self.engine.ends();
+        let Ends { delivered, parked_endpoint, parked_event, merged, dropped } = ends;
+        let before = std::mem::replace(&mut self.ends, ends);
+        self.metrics.end_deliveries(DeliveryEnd::Delivered, delivered - before.delivered);
+        self.metrics.end_deliveries(DeliveryEnd::ParkedEndpoint, parked_endpoint - before.parked_endpoint);
+        self.metrics.end_deliveries(DeliveryEnd::ParkedEvent, parked_event - before.parked_event);
+        self.metrics.end_deliveries(DeliveryEnd::Merged, merged - before.merged);
+        self.metrics.end_deliveries(DeliveryEnd::Dropped, dropped - before.dropped);
     }
 
     fn sleep(&self, now: Now) -> Option<Duration> {

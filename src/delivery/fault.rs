@@ -11,7 +11,6 @@ use std::time::Duration;
 use changehook_core::outcome::{Class, Failure, Reason};
 use rustls::CertificateError;
 
-use super::client::CONNECT_TIMEOUT;
 use super::resolver::ResolveError;
 
 /// A failure of the endpoint, or of the way to it, without an answer.
@@ -73,16 +72,10 @@ fn unresolved(error: &ResolveError) -> Failure {
 }
 
 fn timed_out(connecting: bool, timeout: Duration) -> Failure {
-    let message = if connecting {
-        format!("no connection to the endpoint within {}", seconds(timeout.min(CONNECT_TIMEOUT)))
-    } else {
-        format!("no answer within {}", seconds(timeout))
-    };
-    endpoint(Reason::Timeout, message)
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_secs_f64())
+    if connecting {
+        return endpoint(Reason::Timeout, "no connection to the endpoint in time");
+    }
+    endpoint(Reason::Timeout, format!("no answer within {} s", timeout.as_secs_f64()))
 }
 
 fn tls_message(error: &rustls::Error) -> &'static str {

@@ -118,6 +118,7 @@ pub struct Metrics {
     pending: Gauge,
     retrying: Gauge,
     parked: Gauge,
+    objects: Gauge,
 }
 
 /// An attempt under way; ends when dropped, whatever way that comes.
@@ -143,6 +144,7 @@ impl Metrics {
             pending: Gauge::default(),
             retrying: Gauge::default(),
             parked: Gauge::default(),
+            objects: Gauge::default(),
         };
         for outcome in AttemptOutcome::all() {
             drop(metrics.attempts.get_or_create(&AttemptLabels { outcome }));
@@ -171,6 +173,7 @@ impl Metrics {
         );
         registry.register("changehook_pending", "Objects with a change to tell", metrics.pending.clone());
         registry.register("changehook_retrying", "Objects waiting for another attempt", metrics.retrying.clone());
+        registry.register("changehook_objects_held", "Objects in the cache", metrics.objects.clone());
         registry.register("changehook_parked", "Objects given up for now", metrics.parked.clone());
         metrics
     }
@@ -191,13 +194,18 @@ impl Metrics {
     }
 
     /// A delivery ended.
-    pub fn end_delivery(&self, end: DeliveryEnd) {
-        self.deliveries.get_or_create(&DeliveryLabels { outcome: end }).inc();
+    pub fn end_deliveries(&self, end: DeliveryEnd, how_many: u64) {
+        self.deliveries.get_or_create(&DeliveryLabels { outcome: end }).inc_by(how_many);
     }
 
     /// The endpoint has a change that was noticed `latency` ago.
     pub fn delivered_after(&self, latency: Duration) {
         self.latency.observe(latency.as_secs_f64());
+    }
+
+    /// Shows how many objects the cache holds.
+    pub fn set_objects_held(&self, objects: u64) {
+        self.objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 
     /// How many objects, over all subscriptions, have a change to tell, wait for another attempt, are parked.
@@ -273,7 +281,7 @@ mod tests {
         let metrics = Metrics::register(&mut registry);
         metrics.set_backlog(5, 3, 2);
         metrics.delivered_after(Duration::from_millis(7));
-        metrics.end_delivery(DeliveryEnd::ParkedEvent);
+        metrics.end_deliveries(DeliveryEnd::ParkedEvent, 1);
         let text = text(&registry);
         for line in [
             "changehook_pending 5\n",

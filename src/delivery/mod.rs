@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod client;
+pub mod driver;
 pub mod endpoint;
 pub mod fault;
 pub mod metrics;

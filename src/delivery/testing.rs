@@ -196,8 +196,8 @@ pub(crate) async fn run_child(test: &str, told: &str, variables: Vec<(&'static s
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(CHILD, told).envs(variables);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && shown.contains("1 passed"), "{shown}");
 }
 
 /// Waits for a condition.
@@ -254,7 +254,7 @@ impl Lookup for ScriptedLookup {
 /// A client that looks names up in `lookup` and may go to loopback.
 pub(crate) fn http_client(policy: Arc<AddressPolicy>, lookup: impl Lookup) -> reqwest::Client {
     install_tls_provider();
-    client::build_with(policy, Arc::new(lookup)).unwrap()
+    client::build_with(policy, Arc::new(lookup), Duration::from_secs(10)).unwrap()
 }
 
 /// A kube client without retries for an API server at `address`.

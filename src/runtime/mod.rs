@@ -13,6 +13,7 @@
 //! | [`client`], [`connect`] | the kube client; waiting for an API server that serves our kinds |
 //! | [`tasks`], [`shutdown`] | supervised tasks that stop in order; signals |
 //! | [`operator`] | `changehook operator`: the wiring |
+//! | `rooms` | the rooms and the channels between them |
 //! | [`crds`] | `changehook crds` |
 
 pub mod admin;
@@ -26,6 +27,7 @@ pub mod liveness;
 pub mod metrics;
 pub mod operator;
 pub mod readiness;
+mod rooms;
 pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;

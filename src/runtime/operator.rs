@@ -20,6 +20,7 @@ use super::liveness::Liveness;
 use super::readiness::{Gate, Readiness};
 use super::shutdown::{Signals, StopSignal};
 use super::tasks::{Stage, TaskEnd, Tasks};
+use super::rooms::{self, RoomsError};
 use super::{connect, metrics, telemetry};
 
 /// Why the operator ended other than by a clean stop.
@@ -39,6 +40,9 @@ pub enum OperatorError {
     /// There is no way to reach an API server.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A room did not open.
+    #[error(transparent)]
+    Rooms(#[from] RoomsError),
     /// A task died, and an operator without it would only seem to work.
     #[error(transparent)]
     TaskEnded(#[from] TaskEnd),
@@ -59,7 +63,12 @@ impl OperatorError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Forced(signal) => ExitCode::from(signal.exit_code()),
-            Self::Start(_) | Self::Admin { .. } | Self::Client(_) | Self::TaskEnded(_) | Self::GraceOver { .. } => {
+            Self::Start(_)
+            | Self::Admin { .. }
+            | Self::Client(_)
+            | Self::Rooms(_)
+            | Self::TaskEnded(_)
+            | Self::GraceOver { .. } => {
                 ExitCode::FAILURE
             }
         }
@@ -128,15 +137,15 @@ async fn stop(end: End, signals: &mut Signals, tasks: &mut Tasks, grace: Duratio
 async fn work(config: &OperatorConfig, signals: &mut Signals, tasks: &mut Tasks) -> Result<End, OperatorError> {
     let clock = Clock::start();
     let liveness = Liveness::default();
-    let registry = metrics::registry();
-    let (readiness, [api_server, custom_resources]) = Readiness::new([Gate::ApiServer, Gate::CustomResources]);
-
-    // WIRING 1 of 2: rooms register their metrics here, before the registry is shared
+    let mut registry = metrics::registry();
+    let rooms = rooms::Metrics::register(&mut registry);
+    let gates = [Gate::ApiServer, Gate::CustomResources, Gate::Subscriptions];
+    let (readiness, [api_server, custom_resources, subscriptions_listed]) = Readiness::new(gates);
 
     let address = config.admin_address;
     let listener = TcpListener::bind(address).await.map_err(|source| OperatorError::Admin { address, source })?;
     let stopping = tasks.stop_of(Stage::Intake);
-    let state = AdminState { readiness, liveness, registry: Arc::new(registry), clock, stopping };
+    let state = AdminState { readiness, liveness: liveness.clone(), registry: Arc::new(registry), clock, stopping };
     tasks.spawn(Stage::Serve, "admin server", |stop| admin::run(listener, state, stop));
 
     let client = client::build(config.kubeconfig.as_deref()).await?;
@@ -152,7 +161,9 @@ async fn work(config: &OperatorConfig, signals: &mut Signals, tasks: &mut Tasks)
         () = connected => {}
     }
 
-    // WIRING 2 of 2: rooms start here, each with `tasks.spawn(Stage::…, "name", |stop| …)`
+    let setting = rooms::Setting { config, client, clock, liveness: &liveness, metrics: rooms, subscriptions_listed };
+    rooms::open(setting, tasks).await?;
+    tracing::info!("watching and delivering");
 
     Ok(first_end(signals, tasks).await)
 }

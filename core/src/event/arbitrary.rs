@@ -64,6 +64,8 @@ pub fn double() -> impl Strategy<Value = f64> {
         any::<i64>().prop_map(|integer| integer as f64),
         (any::<i32>(), -30_i32..30).prop_map(|(digits, exponent)| f64::from(digits) * 10_f64.powi(exponent)),
         (any::<i32>(), 1_i32..1000).prop_map(|(above, below)| f64::from(above) / f64::from(below)),
+        // quarters, which lie exactly between two shortest decimals
+        (1_u64 << 51..1 << 53).prop_map(|quarters| quarters as f64 / 4.0),
         prop::sample::select(vec![0.0, -0.0, 1e20, 1e21, 1e-6, 1e-7, 5e-324, f64::MAX, f64::MIN_POSITIVE, 0.1, 1e16]),
     ]
 }

@@ -50,27 +50,22 @@ pub fn write(out: &mut Vec<u8>, value: &Value) {
 /// Appends `text` as a JSON string.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let mut plain_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let short = match byte {
-            b'"' => b'"',
-            b'\\' => b'\\',
-            0x08 => b'b',
-            0x09 => b't',
-            0x0a => b'n',
-            0x0c => b'f',
-            0x0d => b'r',
-            0x00..=0x1f => b'u',
-            _ => continue,
-        };
-        out.extend_from_slice(&text.as_bytes()[plain_from..at]);
-        out.extend_from_slice(&[b'\\', short]);
-        if short == b'u' {
-            write!(out, "{byte:04x}").expect("a Vec takes every write");
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
+            b'"' => out.extend_from_slice(br#"\""#),
+            b'\\' => out.extend_from_slice(br"\\"),
+            0x08 => out.extend_from_slice(br"\b"),
+            0x09 => out.extend_from_slice(br"\t"),
+            0x0a => out.extend_from_slice(br"\n"),
+            0x0c => out.extend_from_slice(br"\f"),
+            0x0d => out.extend_from_slice(br"\r"),
+            control => write!(out, "\\u{control:04x}").expect("a Vec takes every write"),
         }
-        plain_from = at + 1;
+        rest = &rest[at + 1..];
     }
-    out.extend_from_slice(&text.as_bytes()[plain_from..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

@@ -215,8 +215,8 @@ impl<'a> Fields<'a> {
 /// RFC 3339 in UTC: whole seconds where the time is whole seconds, else milliseconds. A time outside the years that can
 /// be written is shown as the nearest that can.
 fn rfc3339(millis: i64) -> String {
-    let bounds = (Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
-    let time = Timestamp::from_millisecond(millis.clamp(bounds.0, bounds.1)).unwrap_or(Timestamp::UNIX_EPOCH);
+    let nearest = if millis < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    let time = Timestamp::from_millisecond(millis).unwrap_or(nearest);
     if time.subsec_millisecond() == 0 { format!("{time:.0}") } else { format!("{time:.3}") }
 }
 

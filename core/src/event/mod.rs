@@ -90,11 +90,3 @@ impl ObservedBy {
         }
     }
 }
-/// x
-pub fn fingerprint(_uid: &str, digest: crate::object::Digest) -> crate::object::Fingerprint {
-    crate::object::Fingerprint(u64::from_le_bytes(digest.0[..8].try_into().expect("8")))
-}
-/// x
-pub fn event_id(a: &str, b: &str, c: u64) -> String {
-    format!("chg_{a}{b}{c}")
-}

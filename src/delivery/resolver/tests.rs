@@ -93,9 +93,12 @@ async fn a_name_that_hangs_has_one_look_up_however_many_ask() {
         async move { join_all((0..200).map(|_| resolve(&resolver, "a.test"))).await }
     });
     until("a look-up begins", || hanging.begun.load(Ordering::SeqCst) > 0).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(hanging.begun.load(Ordering::SeqCst), 1);
     hanging.go.notify_waiters();
     assert!(asking.await.unwrap().into_iter().all(|answer| answer.is_ok()));
-    assert_eq!(hanging.begun.load(Ordering::SeqCst), 1);
     assert!(resolver.under_way.lock().unwrap().is_empty());
 }
 

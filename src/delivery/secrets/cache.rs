@@ -123,10 +123,6 @@ mod tests {
         SecretName { namespace: "shop".into(), name: format!("secret-{number}") }
     }
 
-    fn contents() -> ReadResult {
-        Ok(Arc::new(Contents::parse(b"{}").unwrap()))
-    }
-
     fn unavailable() -> ReadResult {
         Err(SecretError::Unavailable { namespace: "shop".into(), name: "secret-0".into(), why: "test" })
     }
@@ -153,7 +149,7 @@ mod tests {
         }
 
         fn read(&mut self, number: usize, ms: u64) {
-            assert!(self.read_as(number, ms, contents()).is_ok());
+            assert!(self.read_as(number, ms, Ok(Arc::new(Contents::parse(b"{}").unwrap()))).is_ok());
         }
     }
 

@@ -164,5 +164,5 @@ mod tests {
         assert_eq!(hash("s3cr3t"), KNOWN);
     }
 
-    const KNOWN: u64 = 0xb18d5b72552a3999;
+    const KNOWN: u64 = 0xb18d_5b72_552a_3999;
 }

@@ -167,6 +167,8 @@ fn a_change_in_a_body_that_cannot_be_kept_is_noticed_and_bookkeeping_is_not() {
         assert_ne!(row(&config_map(), &moved).unwrap().digest, digest("5", inside));
         let noted = deep(levels, "5", inside).replace(r#""note":"kept""#, r#""note":"changed""#);
         assert_ne!(row(&config_map(), &noted).unwrap().digest, digest("5", inside));
+        let moved = deep(levels, "5", inside).replace(r#","status":{}}"#, "}").replacen('{', r#"{"status":{},"#, 1);
+        assert_eq!(row(&config_map(), &moved).unwrap().digest, digest("5", inside));
         let listed = deep(levels, "5", inside).replacen('{', r#"{"kind":"ConfigMap","apiVersion":"v1","#, 1);
         assert_eq!(row(&config_map(), &listed).unwrap().digest, digest("5", inside));
     }

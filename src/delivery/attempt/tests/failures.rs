@@ -142,6 +142,18 @@ async fn a_name_that_hangs_is_a_timeout() {
 }
 
 #[tokio::test]
+async fn a_connection_that_does_not_come_about_is_a_timeout_long_before_the_attempts_is_over() {
+    install_tls_provider();
+    let mute = RawServer::start(|mut peer| async move { peer.hang().await }).await;
+    for url in ["https://a.test/hush".to_owned(), format!("https://{}/hush", mute.address)] {
+        let client = client::build_with(loopback(), Arc::new(Silence), Duration::from_millis(250)).unwrap();
+        let courier = Courier { client, ..courier() };
+        let (reason, message) = endpoint_failure(&courier, &endpoint(&url)).await;
+        assert_eq!((reason, &message[..]), (Reason::Timeout, "no connection to the endpoint in time"));
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_nobody_knows_or_that_has_no_address_is_dns_failed() {
     let lookup = ScriptedLookup::new("empty.test", &[&[]]);
     let courier = courier_with(loopback(), lookup, None);

@@ -1,0 +1,166 @@
+//! The rooms and the channels between them: one way round, every channel bounded.
+//!
+//! Touches nothing itself. watch ──reports──▶ driver ──views──▶ status; controller ──commands──▶ driver and
+//! ──news──▶ status; watch ──notices──▶ controller; driver ──recheck──▶ controller.
+
+use std::sync::Arc;
+
+use changehook_core::address::AddressPolicy;
+use changehook_core::engine::{Caps, Settings, View};
+use changehook_core::plan::SubscriptionId;
+use kube::Client;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+
+use super::clock::Clock;
+use super::config::OperatorConfig;
+use super::liveness::Liveness;
+use super::readiness::GateHandle;
+use super::tasks::{Stage, Tasks};
+use crate::controller::{self, Context, Roster};
+use crate::delivery::attempt::Courier;
+use crate::delivery::driver::{self, Driver, DriverError, Sighting, Told};
+use crate::delivery::secrets::Secrets;
+use crate::delivery::client;
+use crate::ledger::Memory;
+use crate::watch::{Report, Sources};
+use crate::{delivery, status, watch};
+
+/// Rows on their way from the watches to the driver.
+const REPORTS: usize = 2048;
+/// Everything else that is told from room to room.
+const MESSAGES: usize = 1024;
+
+/// What every room counts.
+pub(super) struct Metrics {
+    watch: watch::Metrics,
+    delivery: delivery::metrics::Metrics,
+    status: status::metrics::Metrics,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        Self {
+            watch: watch::Metrics::register(registry),
+            delivery: delivery::metrics::Metrics::register(registry),
+            status: status::metrics::Metrics::register(registry),
+        }
+    }
+}
+
+/// What the rooms are opened with.
+pub(super) struct Setting<'a> {
+    pub config: &'a OperatorConfig,
+    pub client: Client,
+    pub clock: Clock,
+    pub liveness: &'a Liveness,
+    pub metrics: Metrics,
+    pub subscriptions_listed: GateHandle,
+}
+
+/// Why the rooms did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomsError {
+    /// The client for endpoints could not be built.
+    #[error("failed to build the client that sends requests")]
+    Client(#[source] client::ClientError),
+    /// The ledger did not answer.
+    #[error("failed to take over the ledger")]
+    Ledger(#[source] DriverError),
+}
+
+/// Opens every room.
+pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), RoomsError> {
+    let Setting { config, client, clock, liveness, metrics, subscriptions_listed } = setting;
+    let (reports, sightings) = mpsc::channel::<Report>(REPORTS);
+    let (notices, noticed) = mpsc::channel(MESSAGES);
+    let (told, views) = mpsc::channel::<Told>(MESSAGES);
+    let (commands, commanded) = mpsc::channel(MESSAGES);
+    let (news, heard) = mpsc::channel(MESSAGES);
+    let (recheck, rechecks) = mpsc::channel(MESSAGES);
+
+    let mut settings = watch::Settings::default();
+    settings.seed ^= u64::from(random()) << 32 | u64::from(random());
+    let stop_watching = tasks.stop_of(Stage::Intake);
+    let sources = Sources::new(client.clone(), reports, notices, metrics.watch, stop_watching, settings);
+    let watched = sources.clone();
+    tasks.spawn(Stage::Intake, "watches", |stop| async move {
+        tokio::select! {
+            died = watched.failed() => Err(died),
+            () = stop.cancelled() => Ok(()),
+        }
+    });
+
+    let policy = Arc::new(policy(config));
+    let secrets = Secrets::new(client.clone());
+    let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
+    let courier = Courier::new(http, secrets.clone(), Arc::clone(&policy), || jiff::Timestamp::now().as_millisecond());
+    let heartbeat = liveness.heartbeat("driver", clock.now());
+    let inputs = driver::Inputs {
+        sightings,
+        commands: commanded,
+        told,
+        recheck,
+        now: Box::new(move || clock.now()),
+        random: Box::new(random),
+        heartbeat: Box::new(move || heartbeat.beat(clock.now())),
+        stop: tasks.stop_of(Stage::Work),
+    };
+    let caps = Caps { global: config.max_in_flight, ..Caps::default() };
+    let settings = Settings { caps, ..Settings::default() };
+    let driver = Driver::claim(settings, Arc::new(Memory::default()), courier, metrics.delivery, inputs);
+    let driver = driver.await.map_err(RoomsError::Ledger)?;
+    tasks.spawn(Stage::Work, "driver", |_| driver.run());
+
+    let (events, publisher) = status::events::channel(metrics.status.clone());
+    let inputs = status::writer::Inputs {
+        news: heard,
+        views,
+        now: Box::new(move || clock.now()),
+        stop: tasks.stop_of(Stage::Report),
+    };
+    let writer = status::writer::Writer::new(client.clone(), metrics.status, events, inputs);
+    tasks.spawn(Stage::Report, "status writer", |_| writer.run());
+    let event_client = client.clone();
+    tasks.spawn(Stage::Report, "event publisher", |stop| publisher.run(event_client, stop));
+
+    let inputs = controller::Inputs {
+        notices: noticed,
+        recheck: rechecks,
+        commands,
+        news,
+        listed: Box::new(move || subscriptions_listed.open()),
+    };
+    let roster = Roster::new(client, Context { sources, secrets, policy }, inputs);
+    tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
+    Ok(())
+}
+
+/// What endpoints may be, from the command line and from where we run.
+fn policy(config: &OperatorConfig) -> AddressPolicy {
+    // The API server and this pod, as Kubernetes tells a pod; outside of one there is nothing to add.
+    let own = ["KUBERNETES_SERVICE_HOST", "POD_IP"];
+    let deny = own.iter().filter_map(|name| std::env::var(name).ok()?.parse().ok()).collect();
+    AddressPolicy { allow: config.allow_cidr.clone(), allow_http: config.allow_http, deny }
+}
+
+/// Randomness for jitter: the standard library's hasher keys are random per thread and differ at every call.
+fn random() -> u32 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish() as u32
+}
+
+impl From<Report> for Sighting {
+    fn from(report: Report) -> Self {
+        match report {
+            Report::Event { source, event } => Self { source, event: Some(event) },
+            Report::Stopped { source } => Self { source, event: None },
+        }
+    }
+}
+
+impl From<Told> for (SubscriptionId, View) {
+    fn from(Told { subscription, view }: Told) -> Self {
+        (subscription, view)
+    }
+}
