@@ -124,7 +124,7 @@ async fn install(client: &Client) -> &'static (Vec<String>, Vec<Value>) {
 }
 
 async fn client() -> Client {
-    let client = testbed::ControlPlane::shared().await.client();
+    let client = testbed::ControlPlane::shared().await.client().await.unwrap();
     install(&client).await;
     client
 }

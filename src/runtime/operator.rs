@@ -18,9 +18,9 @@ use super::clock::Clock;
 use super::config::OperatorConfig;
 use super::liveness::Liveness;
 use super::readiness::{Gate, Readiness};
+use super::rooms::{self, RoomsError};
 use super::shutdown::{Signals, StopSignal};
 use super::tasks::{Stage, TaskEnd, Tasks};
-use super::rooms::{self, RoomsError};
 use super::{connect, metrics, telemetry};
 
 /// Why the operator ended other than by a clean stop.
@@ -68,9 +68,7 @@ impl OperatorError {
             | Self::Client(_)
             | Self::Rooms(_)
             | Self::TaskEnded(_)
-            | Self::GraceOver { .. } => {
-                ExitCode::FAILURE
-            }
+            | Self::GraceOver { .. } => ExitCode::FAILURE,
         }
     }
 }
@@ -212,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dead_task_ends_the_process_with_its_name_after_the_others_have_drained() {
-        let mut signals = Signals::listen().unwrap();
+        let mut signals = Signals::deaf().unwrap();
         let mut tasks = Tasks::default();
         let (sender, drained) = tokio::sync::oneshot::channel();
         tasks.spawn(Stage::Report, "status writer", |stop| async move {
@@ -229,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_fails_while_stopping_is_no_clean_stop() {
-        let mut signals = Signals::listen().unwrap();
+        let mut signals = Signals::deaf().unwrap();
         let mut tasks = Tasks::default();
         tasks.spawn(Stage::Work, "driver", |stop| async move {
             stop.cancelled().await;

@@ -18,7 +18,12 @@ use crate::api::status::{
 use crate::api::subscription::ChangeType;
 
 /// The status as of now. `before` is the one last written.
-pub fn compose(before: &SubscriptionStatus, verdict: &Verdict, view: Option<&View>, now: Timestamp) -> SubscriptionStatus {
+pub fn compose(
+    before: &SubscriptionStatus,
+    verdict: &Verdict,
+    view: Option<&View>,
+    now: Timestamp,
+) -> SubscriptionStatus {
     SubscriptionStatus {
         observed_generation: Some(verdict.generation),
         conditions: conditions(&before.conditions, verdict, view, now),

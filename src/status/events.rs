@@ -72,7 +72,8 @@ impl Publisher {
                 stop.cancelled().await;
                 return;
             };
-            let published = tokio::time::timeout(std::time::Duration::from_secs(10), recorder.publish(&event, &reference));
+            let published =
+                tokio::time::timeout(std::time::Duration::from_secs(10), recorder.publish(&event, &reference));
             match published.await {
                 Ok(Ok(())) => self.metrics.told(Told::Published),
                 Ok(Err(error)) => {

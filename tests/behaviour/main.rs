@@ -1,0 +1,4 @@
+//! Behaviours of the real operator against a real API server and real sockets, one file a theme, one sentence a test.
+
+mod slice;
+mod world;
