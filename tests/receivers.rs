@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changehook_core::event::{
-    Event, Object, ObservedBy, RenderOptions, Rendered, Subject, event_id, render, row, x_signature_256,
+    Event, Object, RenderOptions, Rendered, Subject, event_id, render, row, x_signature_256,
 };
-use changehook_core::object::Gvk;
+use changehook_core::object::{Gvk, ObservedBy};
 use changehook_core::plan::{Change, SubscriptionId};
 use serde_json::{Value, json};
 use testbed::eventually;
