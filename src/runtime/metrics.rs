@@ -12,7 +12,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// A registry that knows the build.
 pub fn registry() -> Registry {
-    // no prefix: the rooms' names are whole, so that a search for one finds where it is counted
+    // No prefix: every room registers whole names, so that a search for a name finds where it comes from.
     let mut registry = Registry::default();
     registry.register("changehook_build", "The build that runs", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
     registry
