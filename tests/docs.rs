@@ -343,6 +343,20 @@ fn the_readmes_snippets_are_in_the_example_receivers_unchanged() {
     }
 }
 
+// === what it takes ===
+
+#[test]
+fn the_readme_asks_for_the_versions_that_are_needed() {
+    let readme = read("README.md");
+    for (name, file, before) in [("Rust", "Cargo.toml", "rust-version = \""), ("Go", "testbed/tools/go.mod", "\ngo ")] {
+        let text = read(file);
+        let (_, version) = text.split_once(before).unwrap();
+        let mut numbers = version.split(|c: char| !c.is_ascii_digit());
+        let wanted = format!("{name} ≥ {}.{}", numbers.next().unwrap(), numbers.next().unwrap());
+        assert!(readme.contains(&wanted), "README.md does not say {wanted}");
+    }
+}
+
 // === links ===
 
 /// As GitHub makes them: lower case, spaces to dashes, punctuation gone.

@@ -9,9 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use changehook_core::event::{
-    Event, Object, RenderOptions, Rendered, Subject, event_id, render, row, x_signature_256,
-};
+use changehook_core::event::{Event, Object, RenderOptions, Rendered, Subject, event_id, render, row, x_signature_256};
 use changehook_core::object::{Gvk, ObservedBy};
 use changehook_core::plan::{Change, SubscriptionId};
 use serde_json::{Value, json};
@@ -22,7 +20,7 @@ use testbed::scratch::Scratch;
 const SECRET: &str = "s3cr3t key, with spaces, ünd Ümläuts";
 const WITHIN: Duration = Duration::from_secs(20);
 /// The first build of Go's standard library takes its time.
-const BUILT_WITHIN: Duration = Duration::from_secs(300);
+const BUILT_WITHIN: Duration = Duration::from_mins(5);
 const SUBSCRIPTION: &str = "0b4e2c1a-6f1d-4f7e-9d0c-3a5b7c9d1e2f";
 /// 2026-01-05T10:30:00Z
 const NOW: i64 = 1_767_609_000_000;
@@ -74,12 +72,12 @@ impl Language {
             Self::Go => {
                 // not `go run`: what that starts would outlive it
                 let binary = scratch.join("receiver");
-                let mut build = program("go", "the Go toolchain");
-                build
+                let mut compile = program("go", "the Go toolchain");
+                compile
                     .current_dir(folder("go"))
                     .args([OsStr::new("build"), OsStr::new("-o"), binary.as_os_str()])
                     .arg(".");
-                let built = tokio::time::timeout(BUILT_WITHIN, process::run(build, Vec::new())).await;
+                let built = tokio::time::timeout(BUILT_WITHIN, process::run(compile, Vec::new())).await;
                 let built = built.expect("go build takes too long").unwrap();
                 assert!(built.status.success(), "go build failed: {}", built.stderr);
                 Command::new(binary)
@@ -260,13 +258,14 @@ async fn a_wrong_signature_of_whatever_form_is_answered_401_and_the_receiver_goe
         let other_key = x_signature_256(b"another key", &good.body);
         let with_newline = x_signature_256(format!("{SECRET}\n").as_bytes(), &good.body);
         let upper = format!("sha256={}", right["sha256=".len()..].to_uppercase());
+        let longer = format!("{right}0");
         let latin = [b"sha256=".as_slice(), &[0xe9; 64]].concat();
         let wrong: [&[&[u8]]; 9] = [
             &[],
             &[b""],
             &[b"sha256="],
-            &[right[..70].as_bytes()],
-            &[format!("{right}0").leak().as_bytes()],
+            &[&right.as_bytes()[..70]],
+            &[longer.as_bytes()],
             &[other_key.as_bytes()],
             &[with_newline.as_bytes()],
             &[upper.as_bytes()],
