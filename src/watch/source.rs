@@ -201,16 +201,18 @@ impl Source {
     async fn find(&mut self, max_age: Duration) -> Result<Target, Halt> {
         let found = self.discovery.find(self.id(), max_age).await;
         match found.map_err(|error| Halt::Trouble(verdict::undiscovered(self.id(), &error)))? {
-            Found::Here(target) => {
-                self.absent_since = None;
-                self.lister.reader.metadata_only = target.metadata_only;
-                self.target = Some(target.clone());
-                Ok(target)
-            }
+            Found::Here(target) => Ok(self.found(target)),
             Found::Verbs(missing) => Err(Halt::Trouble(verdict::lacks_verbs(self.id(), &missing))),
             Found::ClusterScoped => Err(Halt::Trouble(verdict::cluster_scoped(self.id()))),
             Found::Missing => self.missing().await,
         }
+    }
+
+    fn found(&mut self, target: Target) -> Target {
+        self.absent_since = None;
+        self.lister.reader.metadata_only = target.metadata_only;
+        self.target = Some(target.clone());
+        target
     }
 
     /// Discovery does not show the kind. Only a list that answers 404 and two complete discoveries, some time apart, in
@@ -229,6 +231,12 @@ impl Source {
         }
         let elsewhere = self.discovery.served_versions(&self.id().gvk).await;
         let elsewhere = elsewhere.map_err(|error| Halt::Trouble(verdict::undiscovered(self.id(), &error)))?;
+        if elsewhere.contains(&self.id().gvk.version)
+            && let Ok(Found::Here(target)) = self.discovery.find(self.id(), self.settings.discovery_ttl).await
+        {
+            // it was installed a moment ago
+            return Ok(self.found(target));
+        }
         if elsewhere.is_empty() {
             match self.absent_since {
                 Some(since) if since.elapsed() >= self.settings.absence_gap => {
