@@ -1,6 +1,7 @@
 //! One watch for all who want a kind; a namespace's own where only that is allowed; Secrets without their content.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::fault_proxy::{Fault, Handle, Matcher, Times};
@@ -12,10 +13,12 @@ use crate::world::World;
 
 const OPERATOR: &str = "system:serviceaccount:changehook-system:changehook";
 
-/// The watches of a resource that the operator began, as the API server saw them.
+/// The watches of a resource that the operator began, as the API server saw them. It refuses those of a kind that it
+/// has not set up yet, and those that are forbidden.
 fn watches(world: &World, plural: &str) -> Vec<AuditEntry> {
     let log = world.plane().audit_log().expect("the audit log can be read");
-    log.into_iter().filter(|entry| entry.begins_watch(OPERATOR, plural)).collect()
+    let served = |entry: &AuditEntry| entry.response_status.as_ref().is_some_and(|status| status.code == 200);
+    log.into_iter().filter(|entry| entry.begins_watch(OPERATOR, plural) && served(entry)).collect()
 }
 
 /// A Role in the world's namespace, bound to the operator.
@@ -80,7 +83,6 @@ async fn a_kind_that_only_its_namespace_allows_is_watched_there_as_soon_as_it_is
     world.told_exactly("narrow", &["new l"]).await;
     let watched: BTreeSet<String> = watches(&world, "limitranges")
         .into_iter()
-        .filter(|entry| entry.response_status.as_ref().is_some_and(|status| status.code == 200))
         .filter_map(|entry| entry.object_ref.map(|object| object.namespace))
         .collect();
     assert_eq!(watched, BTreeSet::from([world.namespace.clone()]));
@@ -112,6 +114,17 @@ async fn secrets_are_watched_by_their_metadata_and_their_content_is_never_read_f
     }
     let bodies: String = told.iter().map(|one| one.body.to_string()).collect();
     assert!(!bodies.contains("hunter2") && !bodies.contains("aHVudGVyMg"), "no content in whatever form");
+}
+
+#[tokio::test]
+async fn a_list_that_is_complete_before_the_subscriptions_secret_was_read_is_not_overlooked() {
+    let Faulty { world, proxy } = &Faulty::start().await;
+    let secret = Matcher::any().containing("/secrets/signing?");
+    let late = proxy.inject(secret, Fault::Delay(Duration::from_secs(3)), Times::Once);
+    world.subscribe("overlooked", of_widgets()).await;
+    assert_eq!(late.hits(), 1);
+    world.widget("a", json!({})).await;
+    world.told_exactly("overlooked", &["new a"]).await;
 }
 
 /// The paths of the shared watch of Widgets; those of a namespace's own begin otherwise.
