@@ -70,7 +70,9 @@ async fn what_is_created_and_deleted_at_once_leaves_nothing_behind_at_the_endpoi
 
 fn changes_by_name(told: &[Telling]) -> BTreeMap<&str, Vec<&str>> {
     let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    told.iter().for_each(|one| by_name.entry(&one.name).or_default().push(&one.change));
+    for one in told {
+        by_name.entry(&one.name).or_default().push(&one.change);
+    }
     by_name
 }
 

@@ -82,6 +82,7 @@ fn custom_kind_of(plural: &str, kind: &str, scope: &str, served: &[&str]) -> Val
             "versions": [version("v1", true), version("v2", false)]}})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "each caller makes the value for this call")]
 fn widget(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec})
 }
@@ -131,9 +132,9 @@ impl World {
             let told: Vec<Telling> = all.iter().filter(|request| request.path() == path).map(Telling::read).collect();
             wanted(&told)
         };
-        let waited = self.receiver.wait_until(enough, LATER).await;
+        let reached = self.receiver.wait_until(enough, LATER).await;
         let told = self.told(name);
-        if let Err(error) = waited {
+        if let Err(error) = reached {
             let words: Vec<String> = told.iter().map(Telling::words).collect();
             let log = self.operator.as_ref().map(|operator| operator.log()).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
@@ -152,8 +153,8 @@ impl World {
         told
     }
 
-    async fn metric(&self, series: &str) -> f64 {
-        self.operator().metric(series).await.expect("the operator answers").unwrap_or(0.0)
+    async fn metric(&self, series: &str) -> u64 {
+        self.operator().metric(series).await.expect("the operator answers").unwrap_or(0.0) as u64
     }
 }
 
