@@ -90,6 +90,11 @@ pub enum Fact {
         /// Whether it is still open.
         open: bool,
     },
+    /// The kind has no baseline any more: it left the subscription, or other objects of it are selected now.
+    Unmark {
+        /// The kind.
+        kind: Arc<GroupKind>,
+    },
     /// The subscription is gone, and so is all that was known for it.
     Forget,
 }
@@ -237,6 +242,9 @@ impl Entries {
             }
             Fact::Mark { kind, rv, open } => {
                 book.marks.insert(Arc::clone(kind), Mark { rv: *rv, open: *open });
+            }
+            Fact::Unmark { kind } => {
+                book.marks.remove(kind);
             }
             Fact::Forget => {} // returned above
         }
