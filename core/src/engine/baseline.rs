@@ -38,6 +38,9 @@ impl Engine {
     ) {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         let gone = subscription.find_gone(now, kind, absent_as_of);
+        if let Some((kind, _)) = subscription.desk.baselines.get_key_value(kind) {
+            subscription.desk.listed.insert(Arc::clone(kind));
+        }
         let keys = match subscription.desk.baselines.get_key_value(kind).map(|(kind, at)| (Arc::clone(kind), *at)) {
             Some((kind, Baseline::Waiting { mark })) => {
                 let shown = subscription.slots.iter().filter(|(key, _)| key.kind == kind).filter_map(|(_, slot)| {
@@ -93,12 +96,7 @@ impl Engine {
 impl Subscription {
     /// What was known and is not shown is gone. One that is gone already but as of a version too old to be believed is
     /// now believed, if this list is new enough.
-    fn find_gone(
-        &mut self,
-        now: Now,
-        kind: &GroupKind,
-        absent_as_of: impl Fn(&Slot) -> Option<u64>,
-    ) -> Vec<ObjectKey> {
+    fn find_gone(&mut self, now: Now, kind: &GroupKind, absent_as_of: impl Fn(&Slot) -> Option<u64>) -> Vec<ObjectKey> {
         let mut gone = Vec::new();
         for (key, slot) in self.slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
             let unsure = match slot.shown {

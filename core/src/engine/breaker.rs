@@ -159,14 +159,7 @@ impl Breaker {
     }
 
     /// A refusal that means the endpoint when it is common. Returns true once it is; then it is open.
-    pub fn refused(
-        &mut self,
-        mono: u64,
-        object: &ObjectKey,
-        attempt: u32,
-        probe: bool,
-        policy: &RetryPolicy,
-    ) -> bool {
+    pub fn refused(&mut self, mono: u64, object: &ObjectKey, attempt: u32, probe: bool, policy: &RetryPolicy) -> bool {
         if self.refused.len() < STREAK {
             self.refused.insert(object.clone());
         }

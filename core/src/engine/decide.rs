@@ -43,6 +43,7 @@ impl Desk {
         let change = match slot.need(mark, 0) {
             Need::Hold => return Verdict::Hold,
             Need::Nothing if slot.parked.is_some() => return Verdict::Parked,
+            Need::Nothing if slot.pledged => return Verdict::Drop,
             Need::Nothing => return Verdict::Nothing,
             Need::Adopt => return Verdict::Adopt,
             Need::Present => change(true, slot.acked.is_some(), slot.sending.map(|sending| sending.change)),
@@ -152,6 +153,7 @@ fn adopt(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: 
     slot.acked = Some(Acked { seq, rv, fp });
     slot.acked_version = version;
     slot.sending = None;
+    slot.pledged = false;
     desk.note_unparked(key, slot);
     settle(desk, shared, key, slot);
     shared.mark_changed(desk);
@@ -160,7 +162,7 @@ fn adopt(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: 
 /// The endpoint need not be told that the object is gone.
 pub(super) fn drop_silently(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot) {
     let of = slot.sending.map(|sending| sending.seq).or(slot.acked.map(|acked| acked.seq));
-    if let Some(of) = of {
+    if let Some(of) = of.or(slot.pledged.then_some(0)) {
         shared.record(now, desk, Fact::Drop { object: key.clone(), of });
     }
     shared.ends.dropped += u64::from(slot.owed_since.is_some() || slot.parked.is_some());
@@ -170,6 +172,7 @@ pub(super) fn drop_silently(desk: &mut Desk, shared: &mut Shared, now: Now, key:
     slot.sending = None;
     slot.may_be_known = false;
     slot.tombstone = false;
+    slot.pledged = false;
     desk.note_unparked(key, slot);
     settle(desk, shared, key, slot);
 }

@@ -54,6 +54,8 @@ pub(super) struct Desk {
     pub plan: Plan,
     pub baselines: BTreeMap<Arc<GroupKind>, Baseline>,
     pub baseline_at: Option<i64>,
+    /// Kinds of which a list was complete since this process took over.
+    pub listed: BTreeSet<Arc<GroupKind>>,
     pub breaker: Breaker,
     /// Waiting for their first attempt.
     pub first: Line,
@@ -99,6 +101,7 @@ impl Desk {
             plan,
             baselines: BTreeMap::new(),
             baseline_at: None,
+            listed: BTreeSet::new(),
             breaker: Breaker::new(),
             first: Line::default(),
             due: Line::default(),

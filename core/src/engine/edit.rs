@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::slot::{Phase, Shown, Slot};
 use super::{Engine, Subscription};
 use crate::Now;
-use crate::ledger::{Acked, Book, Fact, Mark, Sending};
+use crate::ledger::{Acked, Book, Fact, Mark};
 use crate::object::{GroupKind, ObjectKey};
 use crate::plan::{Change, Plan, SubscriptionId};
 
@@ -109,12 +109,12 @@ impl Subscription {
 
     fn edit_interests(&mut self, shared: &mut Shared, now: Now, old: &Plan) {
         let interests = self.desk.plan.interests.clone();
-        let kinds: Vec<Arc<GroupKind>> =
-            interests.iter().map(|interest| Arc::new(interest.gvk.group_kind())).collect();
+        let kinds: Vec<Arc<GroupKind>> = interests.iter().map(|interest| Arc::new(interest.gvk.group_kind())).collect();
         let left: BTreeSet<Arc<GroupKind>> =
             self.desk.baselines.keys().filter(|kind| !kinds.contains(kind)).cloned().collect();
         for kind in left {
             self.desk.baselines.remove(&kind);
+            self.desk.listed.remove(&kind);
             shared.record(now, &self.desk, Fact::Unmark { kind });
         }
         for (_, slot) in self.slots.iter_mut().filter(|(key, _)| !kinds.contains(&key.kind)) {
@@ -126,28 +126,25 @@ impl Subscription {
                 .iter()
                 .find(|other| other.gvk.group_kind() == *kind)
                 .is_some_and(|other| other.selector != interest.selector || other.namespace != interest.namespace);
-            if edited {
+            let baseline = self.desk.baselines.entry(Arc::clone(&kind)).or_insert(Baseline::Waiting { mark: None });
+            // Before this leader has seen a list, what is newly selected cannot be told from what was owed all along.
+            let owed_is_known = self.desk.listed.contains(&kind) || *baseline == Baseline::Waiting { mark: None };
+            if edited && owed_is_known {
+                *baseline = Baseline::Waiting { mark: None };
                 self.pledge(shared, now, &kind);
-                shared.record(now, &self.desk, Fact::Unmark { kind: Arc::clone(&kind) });
-                self.desk.baselines.insert(kind, Baseline::Waiting { mark: None });
-            } else {
-                self.desk.baselines.entry(kind).or_insert(Baseline::Waiting { mark: None });
+                shared.record(now, &self.desk, Fact::Unmark { kind });
             }
         }
     }
 
-    /// Objects that are owed as New stay so: a Sending record keeps them from being adopted by the edit's baseline.
+    /// Objects that are owed as New stay so: a record keeps them from being adopted by the edit's baseline.
     fn pledge(&mut self, shared: &mut Shared, now: Now, kind: &GroupKind) {
         let Self { slots, desk } = self;
         for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
-            let Shown::Selected { row, fp } = &slot.shown else { continue };
-            if slot.owed_since.is_none() || slot.is_known() {
-                continue;
+            if slot.is_selected() && slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
+                shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
+                slot.pledged = true;
             }
-            let (change, rv, fp) = (Change::New, row.rv, *fp);
-            let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };
-            let seq = shared.record(now, desk, fact);
-            slot.sending = Some(Sending { seq, change, rv, fp });
         }
     }
 

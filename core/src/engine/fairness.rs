@@ -86,7 +86,11 @@ impl Ring {
 
     /// The gate that stops a request to that host now, if one does.
     pub fn gate(&self, host: &Arc<str>, late: bool) -> Option<Gate> {
-        let gates = [Some(Gate::Host(Arc::clone(host))), late.then(|| Gate::LateToHost(Arc::clone(host))), late.then_some(Gate::Late)];
+        let gates = [
+            Some(Gate::Host(Arc::clone(host))),
+            late.then(|| Gate::LateToHost(Arc::clone(host))),
+            late.then_some(Gate::Late),
+        ];
         gates.into_iter().flatten().find(|gate| self.is_shut(gate))
     }
 

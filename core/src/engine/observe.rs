@@ -70,7 +70,8 @@ impl Engine {
 impl Subscription {
     /// Makes sure of the object's slot, and that it bears the names the row shows.
     fn name(&mut self, key: &ObjectKey, row: &Row, now: Now) {
-        let named = || Named { gvk: Arc::clone(&row.gvk), namespace: row.namespace.clone(), name: Arc::clone(&row.name) };
+        let named =
+            || Named { gvk: Arc::clone(&row.gvk), namespace: row.namespace.clone(), name: Arc::clone(&row.name) };
         let Self { slots, desk } = self;
         if let Some(slot) = slots.get_mut(key) {
             if slot.named.name != row.name || slot.named.namespace != row.namespace {

@@ -115,6 +115,8 @@ pub(super) struct Slot {
     pub successes_before: u64,
     /// A request that told the endpoint of the object may have been made.
     pub may_be_known: bool,
+    /// The ledger says that it is owed as New, although nothing of it was sent yet: it must not be adopted.
+    pub pledged: bool,
     /// The subscription was edited so that it does not select the object any more; it exists, so nothing is told.
     pub tombstone: bool,
     pub declared: Option<Box<Declared>>,
@@ -139,6 +141,7 @@ impl Slot {
             not_before: 0,
             successes_before: 0,
             may_be_known: false,
+            pledged: false,
             tombstone: false,
             declared: None,
             last_error: None,
@@ -149,7 +152,7 @@ impl Slot {
     pub fn restored(entry: Entry, noticed_at: i64) -> Self {
         let Entry { named, acked, sending, parked } = entry;
         let may_be_known = sending.is_some() || acked.is_some();
-        Self { acked, sending, parked, may_be_known, ..Self::new(named, noticed_at) }
+        Self { acked, sending, parked, may_be_known, pledged: !may_be_known, ..Self::new(named, noticed_at) }
     }
 
     /// Holds a permit.
@@ -173,7 +176,7 @@ impl Slot {
 
     /// Nothing of it is worth remembering.
     pub fn is_blank(&self) -> bool {
-        let remembered = self.is_known() || self.is_busy();
+        let remembered = self.is_known() || self.is_busy() || self.pledged;
         !remembered && matches!(self.shown, Shown::Deselected { .. } | Shown::Gone { .. })
     }
 
@@ -208,7 +211,7 @@ impl Slot {
             parked,
             sending: self.sending.is_some(),
             acked,
-            adoptable: mark.is_some_and(|mark| rv <= mark),
+            adoptable: !self.pledged && mark.is_some_and(|mark| rv <= mark),
         })
     }
 

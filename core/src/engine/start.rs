@@ -246,6 +246,7 @@ fn declare(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &m
     let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };
     let seq = shared.record(now, desk, fact);
     slot.sending = Some(Sending { seq, change, rv, fp });
+    slot.pledged = false;
     slot.declared = None;
     seq
 }

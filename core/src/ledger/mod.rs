@@ -51,7 +51,7 @@ pub enum Fact {
     Drop {
         /// The object.
         object: ObjectKey,
-        /// The event's sequence, or that of the acknowledged one when nothing needed to be told.
+        /// The event's sequence; that of the acknowledged one when nothing needed to be told; zero if there was neither.
         of: u64,
     },
     /// Given up for now; the event stays owed.
@@ -80,6 +80,13 @@ pub enum Fact {
         rv: u64,
         /// The row's fingerprint.
         fp: Fingerprint,
+    },
+    /// The object is owed as New, and nothing of it was sent yet; it must not be adopted.
+    Owe {
+        /// The object.
+        object: ObjectKey,
+        /// Its names.
+        named: Named,
     },
     /// A baseline of a kind: rows up to `rv` are adopted while it is open.
     Mark {
@@ -145,7 +152,7 @@ pub struct Parked {
     pub config_hash: u64,
 }
 
-/// One slot, as far as it is durable.
+/// One slot, as far as it is durable. One without `acked` and `sending` is owed as New.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// How the object is called.
@@ -239,6 +246,9 @@ impl Entries {
                 entry.acked = Some(Acked { seq: record.seq, rv: *rv, fp: *fp });
                 entry.sending = None;
                 entry.parked = None;
+            }
+            Fact::Owe { object, named } => {
+                book.entries.entry(object.clone()).or_insert_with(|| Entry::new(named.clone()));
             }
             Fact::Mark { kind, rv, open } => {
                 book.marks.insert(Arc::clone(kind), Mark { rv: *rv, open: *open });
