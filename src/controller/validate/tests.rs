@@ -142,3 +142,14 @@ fn neither_debug_output_nor_a_problem_shows_the_url_or_a_header_value() {
     assert_eq!(found.len(), 2);
     assert!(!format!("{found:?}").contains("s3cret"), "{found:?}");
 }
+
+#[test]
+fn a_header_that_no_request_would_carry_is_refused() {
+    // A name that delivery leaves out of requests must not be accepted and then ignored.
+    for name in crate::delivery::endpoint::RESERVED {
+        let mut spec = spec();
+        spec["endpoint"]["headers"] = json!([{"name": name, "value": "x"}]);
+        let problems = check(&spec).unwrap_err();
+        assert_eq!(paths(&problems), ["spec.endpoint.headers[0].name"], "{name}");
+    }
+}
