@@ -2,7 +2,7 @@
 
 use changehook_core::outcome::Class;
 
-use super::super::super::endpoint::{HeaderEntry, Method};
+use super::super::super::endpoint::{HeaderEntry, Method, SecretKey};
 use super::super::super::testing::{RawServer, endpoint, event};
 use super::*;
 
