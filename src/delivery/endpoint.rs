@@ -123,9 +123,8 @@ pub struct SecretKey {
     pub key: String,
 }
 
-/// Headers that are ours, or HTTP's own, and thus not for a subscription to set: what describes the body, the
-/// connection or the message's frame, and what a receiver trusts us for.
-pub const RESERVED: [&str; 22] = [
+/// Headers that belong to the connection or to us; admission refuses the same ones.
+pub const RESERVED: [&str; 20] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -144,13 +143,12 @@ pub const RESERVED: [&str; 22] = [
     "webhook-id",
     "webhook-signature",
     "webhook-timestamp",
-    "x-http-method-override",
     "x-signature",
     "x-signature-256",
-    "x-method-override",
 ];
 
-/// Whether a header is a [`RESERVED`] one. Validation refuses these; here nothing of them gets through even so.
+/// Whether a header is ours, or HTTP's own, and thus not for a subscription to set: what describes the body, the
+/// connection or the message's frame, and what a receiver trusts us for.
 pub fn reserved(name: &HeaderName) -> bool {
     RESERVED.contains(&name.as_str())
 }

@@ -210,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dead_task_ends_the_process_with_its_name_after_the_others_have_drained() {
-        let mut signals = Signals::listen().unwrap();
+        let mut signals = Signals::deaf().unwrap();
         let mut tasks = Tasks::default();
         let (sender, drained) = tokio::sync::oneshot::channel();
         tasks.spawn(Stage::Report, "status writer", |stop| async move {
@@ -227,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_fails_while_stopping_is_no_clean_stop() {
-        let mut signals = Signals::listen().unwrap();
+        let mut signals = Signals::deaf().unwrap();
         let mut tasks = Tasks::default();
         tasks.spawn(Stage::Work, "driver", |stop| async move {
             stop.cancelled().await;

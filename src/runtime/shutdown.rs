@@ -49,6 +49,13 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
+    /// Hears signals that nobody sends. A handler stays for good: with the real ones installed, a test run could no
+    /// longer be interrupted.
+    #[cfg(test)]
+    pub(super) fn deaf() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::user_defined1())?, interrupt: signal(SignalKind::user_defined2())? })
+    }
+
     /// The next signal. Cancel safe: a signal that arrives while nobody asks is kept.
     pub async fn next(&mut self) -> StopSignal {
         tokio::select! {

@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use kube::{
     Api,
-    api::{ListParams, ObjectMeta, PostParams},
+    api::{ListParams, ObjectMeta, PostParams, WatchParams},
 };
 use testbed::{ControlPlane, eventually, process};
 
@@ -47,7 +47,19 @@ async fn it_serves_objects_kubectl_and_rbac_and_keeps_an_audit_log() {
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");
     assert!(log.iter().any(|entry| entry.verb == "create" && entry.request_uri.starts_with(&path)));
     let refusals = log.iter().filter(|entry| entry.verb == "list" && entry.user.username == "alice");
-    assert!(refusals.into_iter().all(|entry| entry.response_status.as_ref().unwrap().code == 403));
+    let codes: Vec<_> = refusals.map(|entry| entry.response_status.as_ref().unwrap().code).collect();
+    assert_eq!(codes, [403]);
+
+    // a watch is in the log as soon as its stream has begun, and once
+    let watched: Api<Service> = Api::namespaced(control_plane.client().await.unwrap(), &namespace);
+    let _stream = watched.watch(&WatchParams::default(), "0").await.unwrap();
+    eventually(SOON, || async {
+        let log = control_plane.audit_log()?;
+        let begun = log.iter().filter(|entry| entry.begins_watch("admin", "services")).count();
+        if begun == 1 { Ok(()) } else { Err(testbed::Error::new(format!("{begun} watches"))) }
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
