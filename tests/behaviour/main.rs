@@ -1,5 +1,7 @@
 //! Behaviours of the real operator against a real API server and real sockets, one file a theme, one sentence a test.
 
+mod addresses;
+mod bytes;
 mod delivery;
 mod outage;
 mod payload;

@@ -11,13 +11,13 @@ use crate::delivery::uid;
 use crate::world::{SOON, World, told, verified};
 
 /// For waits that the design bounds by 8 s or a tenth of the outage.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_mins(1);
 
 fn names(requests: &[Request]) -> BTreeSet<String> {
     requests.iter().map(|request| told(request).1).collect()
 }
 
-fn breaker<'a>(state: &'a str) -> impl Fn(&Value) -> bool + 'a {
+fn breaker(state: &str) -> impl Fn(&Value) -> bool {
     move |object| object["status"]["endpoint"]["breaker"] == state
 }
 

@@ -10,7 +10,7 @@ use crate::delivery::{about, subscribe_each};
 use crate::world::{SOON, World, told, verified};
 
 /// A whole delivery takes 14 s at least.
-const A_DELIVERY: Duration = Duration::from_secs(60);
+const A_DELIVERY: Duration = Duration::from_mins(1);
 
 /// From each request to the next.
 fn gaps(requests: &[Request]) -> Vec<Duration> {

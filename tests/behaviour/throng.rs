@@ -16,7 +16,7 @@ use crate::delivery::uid;
 use crate::world::{World, told, verified};
 
 /// For hundreds of objects on a busy machine.
-const LONG: Duration = Duration::from_secs(180);
+const LONG: Duration = Duration::from_mins(3);
 
 async fn config_maps(world: &World) -> Api<ConfigMap> {
     Api::namespaced(world.plane().client().await.expect("a client"), &world.namespace)
