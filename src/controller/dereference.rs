@@ -27,7 +27,8 @@ pub(super) struct References {
     pub remarks: Vec<String>,
 }
 
-pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Valid) -> References {
+/// `before` are the sources that the subscription reads from so far.
+pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Valid, before: &[SourceId]) -> References {
     let mut found = References {
         handles: Vec::new(),
         sources: Vec::new(),
@@ -38,7 +39,7 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
     };
     for resource in &valid.resources {
         let wide = SourceId { gvk: resource.gvk.clone(), namespace: None };
-        let (source, state) = acquire(context, wide, namespace, &mut found.handles);
+        let (source, state) = acquire(context, wide, namespace, before, &mut found.handles);
         let standing = standing_of(&source, state);
         found.held |= matches!(standing, Standing::Stalled { .. });
         found.standing = worse(std::mem::replace(&mut found.standing, Standing::Sound), standing);
@@ -75,22 +76,40 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
 }
 
 /// The shared watch of the kind; where that is forbidden, one of the namespace alone.
+///
+/// Both are held while the namespace's own is used: the shared one keeps asking, so that a right granted later is found.
 fn acquire(
     context: &Context,
     wide: SourceId,
     namespace: &str,
+    before: &[SourceId],
     handles: &mut Vec<SourceHandle>,
 ) -> (SourceId, SourceState) {
     let state = |id: &SourceId| context.sources.state(id).unwrap_or(SourceState::Starting);
     handles.push(context.sources.acquire(wide.clone()));
     let wide_state = state(&wide);
-    if !matches!(wide_state, SourceState::Forbidden { .. }) {
+    let narrow = SourceId { namespace: Some(namespace.to_owned()), ..wide.clone() };
+    if !reads_narrowly(&wide_state, before.contains(&narrow)) {
         return (wide, wide_state);
     }
-    let narrow = SourceId { namespace: Some(namespace.to_owned()), ..wide.clone() };
     handles.push(context.sources.acquire(narrow.clone()));
     let narrow_state = state(&narrow);
     (narrow, narrow_state)
+}
+
+/// Only a right that is missing leads away from the shared watch, and only that it works leads back. In between nothing
+/// moves: an API server that answers now 403 and now 503 must not send a subscription to and fro.
+fn reads_narrowly(wide: &SourceState, so_far: bool) -> bool {
+    match wide {
+        SourceState::Forbidden { .. } => true,
+        SourceState::Watching { .. } => false,
+        SourceState::Starting
+        | SourceState::NotInstalled { .. }
+        | SourceState::NotWatchable { .. }
+        | SourceState::Stale { .. }
+        | SourceState::Unsupported { .. }
+        | SourceState::Failing { .. } => so_far,
+    }
 }
 
 fn standing_of(source: &SourceId, state: SourceState) -> Standing {
@@ -139,4 +158,27 @@ fn worse(a: Standing, b: Standing) -> Standing {
         }
     }
     if rank(&b) > rank(&a) { b } else { a }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_right_leads_to_the_namespaces_own_watch_and_only_a_working_shared_one_leads_back() {
+        let message = || "m".to_owned();
+        let undecided = [
+            SourceState::Starting,
+            SourceState::NotInstalled { message: message() },
+            SourceState::NotWatchable { message: message() },
+            SourceState::Stale { message: message() },
+            SourceState::Unsupported { message: message() },
+            SourceState::Failing { message: message() },
+        ];
+        for so_far in [false, true] {
+            assert!(reads_narrowly(&SourceState::Forbidden { message: message() }, so_far));
+            assert!(!reads_narrowly(&SourceState::Watching { namespaced: true, rv: 1 }, so_far));
+            assert!(undecided.iter().all(|state| reads_narrowly(state, so_far) == so_far));
+        }
+    }
 }

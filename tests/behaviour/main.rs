@@ -9,4 +9,5 @@ mod retries;
 mod secrets;
 mod slice;
 mod throng;
+mod watching;
 mod world;
