@@ -15,6 +15,7 @@
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
 //! | [`mirror`] | what a careful receiver knows, compared with the cluster |
 //! | [`interrupt`] | being told to stop |
+//! | [`usage`] | memory and processor time of a process |
 //! | [`wait`] | waiting for a condition with a deadline |
 //!
 //! Knows nothing of changehook's own code: what is checked here is checked a second time, independently.
@@ -35,6 +36,7 @@ pub mod program;
 pub mod receiver;
 pub mod scratch;
 pub mod tools;
+pub mod usage;
 pub mod wait;
 
 pub use control_plane::ControlPlane;

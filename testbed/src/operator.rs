@@ -19,6 +19,7 @@ use crate::{
     eventually, http1,
     process::{Child, Signal},
     scratch::Scratch,
+    usage,
 };
 
 const RBAC: &str = include_str!("../manifests/operator-rbac.yaml");
@@ -191,11 +192,7 @@ impl Operator {
 
     /// Its resident memory (Linux).
     pub fn rss_kib(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.pid());
-        let status = std::fs::read_to_string(&path).context(format!("failed to read {path}"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.ok_or_else(|| Error::new(format!("failed to find VmRSS in {path}")))
+        Ok(usage::of(self.pid())?.rss_kib)
     }
 
     /// Its process id.
