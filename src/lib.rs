@@ -4,11 +4,12 @@
 //! | module | what happens there | may import, of ours |
 //! | --- | --- | --- |
 //! | [`api`] | the custom resources' types; their docs are user documentation | – |
-//! | [`watch`] | list+watch of any kind; knows no subscription | core |
+//! | [`chain`] | an error with its sources, on one line | – |
+//! | [`watch`] | list+watch of any kind; knows no subscription | core, chain |
 //! | [`ledger`] | where core's durable records are kept | core |
-//! | [`delivery`] | the engine's driver, one attempt, endpoint clients, the vetting resolver, Secrets | core, ledger |
-//! | [`controller`] | reconcile: dereference → validate → plan → apply | core, api, watch, delivery, status |
-//! | [`status`] | verdicts and engine views → one coalesced status patch | core, api |
+//! | [`delivery`] | the engine's driver, one attempt, endpoint clients, the vetting resolver, Secrets | core, chain, ledger |
+//! | [`controller`] | reconcile: validate → dereference → plan → apply | core, api, chain, watch, delivery, status |
+//! | [`status`] | verdicts and engine views → one coalesced status patch | core, api, chain |
 //! | [`runtime`] | config, wiring, admin server, metrics, readiness, shutdown, telemetry, clock | all |
 //!
 //! `watch` and `delivery` never import each other; `tests/house.rs` reads the imports.

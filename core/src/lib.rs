@@ -7,13 +7,13 @@
 //! | module | decides | may import |
 //! | --- | --- | --- |
 //! | [`object`] | the nouns: kinds, rows, source events | – |
-//! | [`plan`] | what one valid subscription asks for | object, retry, select |
-//! | [`select`] | Selected, Deselected or Unknown for each subscription and row | object |
+//! | [`plan`] | what one valid subscription asks for | object, retry |
+//! | [`select`] | Selected, Deselected or Unknown for each subscription and row | object, plan, retry |
 //! | [`outcome`] | failure classes of an attempt | – |
 //! | [`retry`] | when the next attempt may go | outcome |
 //! | [`address`] | which addresses may be dialled | – |
-//! | [`ledger`] | durable records and their order | object |
-//! | [`engine`] | slots, want(), scheduling, breaker, fairness | object, plan, outcome, retry, ledger, select |
+//! | [`ledger`] | durable records and their order | object, outcome, plan |
+//! | [`engine`] | slots, want(), scheduling, breaker, fairness | event, ledger, object, outcome, plan, retry, select |
 //! | [`event`] | normalised rows, canonical JSON, fingerprints, ids, signatures, the envelope | object, plan |
 //!
 //! Time is an argument everywhere: [`Now`].

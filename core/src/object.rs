@@ -173,3 +173,22 @@ pub struct ObjectKey {
     /// metadata.uid
     pub uid: Arc<str>,
 }
+
+/// How a change was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedBy {
+    /// By a watch event.
+    Watch,
+    /// By comparing a complete list with what was known.
+    Relist,
+}
+
+impl ObservedBy {
+    /// The body's `observed_by`.
+    pub fn as_wire(self) -> &'static str {
+        match self {
+            Self::Watch => "watch",
+            Self::Relist => "relist",
+        }
+    }
+}

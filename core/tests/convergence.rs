@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Engine, Settings};
-use changehook_core::event::{ObservedBy, Subject, event_id};
+use changehook_core::event::{Subject, event_id};
 use changehook_core::ledger::Entries;
-use changehook_core::object::{Body, Digest, Gvk, ObjectKey, Row, Unreadable};
+use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
-use changehook_core::plan::{Change, ChangeTypes, Interest, Plan, SubscriptionId};
+use changehook_core::plan::{Change, ChangeTypes, Interest, Plan, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
-use changehook_core::select::{Observation, Seen, Selector};
+use changehook_core::select::{Observation, Seen};
 
 struct Random(u64);
 
@@ -358,9 +358,8 @@ impl World {
                 Some(at) if self.committing.is_none() && self.requests.is_empty() => {
                     self.advance(at.saturating_sub(self.now.mono));
                 }
-                Some(_) => {}
                 None if self.committing.is_none() && self.requests.is_empty() && self.watch.is_empty() => break,
-                None => {}
+                Some(_) | None => {}
             }
         }
     }

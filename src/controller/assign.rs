@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use changehook_core::object::SourceId;
 use changehook_core::plan::{Interest, Plan};
+use changehook_core::plan::{LabelSelector, Operator, Requirement, Selector};
 use changehook_core::retry::RetryPolicy;
-use changehook_core::select::{LabelSelector, Operator, Requirement, Selector};
 
 use super::reconcile::id;
 use super::validate::{

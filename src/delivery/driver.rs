@@ -13,7 +13,6 @@ use changehook_core::object::{SourceEvent, SourceId, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::{Plan, SubscriptionId};
 use changehook_core::select::{Observation, Selection};
-use futures::future::OptionFuture;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -26,6 +25,8 @@ use crate::ledger::{LedgerError, LedgerStore};
 
 /// How many sightings are taken in before the engine's turn.
 const SIGHTINGS_AT_ONCE: usize = 256;
+/// The heartbeat needs a turn now and then even if nothing happens.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// How often the Secrets of subscriptions with something parked are read again.
 const RECHECK_EVERY: Duration = Duration::from_secs(30);
 /// How often views and gauges are told at most.
@@ -169,7 +170,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.tell(now);
                 return Ok(());
             }
-            let wake = OptionFuture::from(self.sleep(now).map(tokio::time::sleep));
+            let wake = tokio::time::sleep(self.sleep(now));
             tokio::select! {
                 n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE), if listening => {
                     if n == 0 {
@@ -188,7 +189,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                     let number = joined.map_err(DriverError::Commit)??;
                     self.engine.committed((self.inputs.now)(), number);
                 }
-                Some(()) = wake => {}
+                () = wake => {}
                 () = self.inputs.stop.cancelled(), if !draining => {
                     draining = true;
                     self.engine.drain();
@@ -364,11 +365,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         self.metrics.end_deliveries(DeliveryEnd::Dropped, dropped - before.dropped);
     }
 
-    fn sleep(&self, now: Now) -> Option<Duration> {
+    fn sleep(&self, now: Now) -> Duration {
         let engine = self.engine.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now.mono)));
         let tell = (!self.untold.is_empty()).then_some(TELL_EVERY);
-        // The heartbeat needs a turn now and then even if nothing happens.
-        Some(engine.into_iter().chain(tell).min().unwrap_or(Duration::from_secs(5)).min(Duration::from_secs(5)))
+        engine.into_iter().chain(tell).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
 }
 

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use changehook_core::address::AddressPolicy;
-use changehook_core::event::{Event, Identity, ObservedBy, Subject};
+use changehook_core::event::{Event, Identity, Subject};
 use changehook_core::object::Gvk;
+use changehook_core::object::ObservedBy;
 use changehook_core::plan::{Change, SubscriptionId};
 use futures::FutureExt;
 use futures::future::BoxFuture;

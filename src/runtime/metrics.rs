@@ -12,8 +12,13 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// A registry that knows the build.
 pub fn registry() -> Registry {
-    let mut registry = Registry::with_prefix("changehook");
-    registry.register("build", "The build that runs", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+    // No prefix: every room registers whole names, so that a search for a name finds where it comes from.
+    let mut registry = Registry::default();
+    registry.register(
+        "changehook_build",
+        "The build that runs",
+        Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+    );
     registry
 }
 

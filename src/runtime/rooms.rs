@@ -73,7 +73,7 @@ pub enum RoomsError {
 pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), RoomsError> {
     let Setting { config, client, clock, liveness, metrics, subscriptions_listed } = setting;
     let (reports, sightings) = mpsc::channel::<Report>(REPORTS);
-    let (notices, noticed) = mpsc::channel(MESSAGES);
+    let (notices, states) = mpsc::channel(MESSAGES);
     let (told, views) = mpsc::channel::<Told>(MESSAGES);
     let (commands, commanded) = mpsc::channel(MESSAGES);
     let (news, heard) = mpsc::channel(MESSAGES);
@@ -125,7 +125,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     tasks.spawn(Stage::Report, "event publisher", |stop| publisher.run(event_client, stop));
 
     let inputs = controller::Inputs {
-        notices: noticed,
+        notices: states,
         recheck: rechecks,
         commands,
         news,

@@ -1,1 +1,1 @@
-use super::*;
+//! The design's table of states, row by row.

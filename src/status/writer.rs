@@ -70,6 +70,9 @@ pub struct Inputs<T> {
     pub stop: CancellationToken,
 }
 
+/// What was to be written, and what came of it.
+type Done = (SubscriptionId, SubscriptionStatus, Result<(), WriteError>);
+
 /// One subscription's status, as it is and as it was written.
 struct Card {
     verdict: Verdict,
@@ -91,7 +94,7 @@ pub struct Writer<T> {
     /// Views that came before the first verdict.
     early: HashMap<SubscriptionId, View>,
     bucket: Bucket,
-    under_way: FuturesUnordered<BoxFuture<'static, (SubscriptionId, SubscriptionStatus, Result<(), WriteError>)>>,
+    under_way: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
 impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
@@ -227,7 +230,7 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
         Duration::from_millis(wake.saturating_sub(now.mono).clamp(1, 60_000))
     }
 
-    fn finished(&mut self, done: (SubscriptionId, SubscriptionStatus, Result<(), WriteError>)) {
+    fn finished(&mut self, done: Done) {
         let (id, status, result) = done;
         let now = (self.inputs.now)().mono;
         let Some(card) = self.cards.get_mut(&id) else { return };
@@ -305,11 +308,7 @@ fn weigh(before: &SubscriptionStatus, after: &SubscriptionStatus) -> Change {
     }
 }
 
-async fn write(
-    client: Client,
-    verdict: Verdict,
-    status: SubscriptionStatus,
-) -> (SubscriptionId, SubscriptionStatus, Result<(), WriteError>) {
+async fn write(client: Client, verdict: Verdict, status: SubscriptionStatus) -> Done {
     let result = patch(&client, &verdict, &status).await;
     (verdict.subscription, status, result)
 }
@@ -321,10 +320,10 @@ async fn patch(client: &Client, verdict: &Verdict, status: &SubscriptionStatus) 
         {"op": "test", "path": "/metadata/uid", "value": &*subscription.uid},
         {"op": "add", "path": "/status", "value": status},
     ]);
-    let path = format!(
+    let address = format!(
         "/apis/{GROUP}/{VERSION}/namespaces/{namespace}/webhooksubscriptions/{name}/status?fieldManager=changehook"
     );
-    let request = http::Request::patch(path)
+    let request = http::Request::patch(address)
         .header(CONTENT_TYPE, "application/json-patch+json")
         .body(serde_json::to_vec(&patch)?)?;
     let _answer: serde::de::IgnoredAny = tokio::time::timeout(TIMEOUT, client.request(request)).await??;

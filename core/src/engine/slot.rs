@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use super::want::{Acknowledged, Facts, Membership, Need, ParkedAs, want};
-use crate::event::{Event, Identity, ObservedBy, Subject};
+use crate::event::{Event, Identity, Subject};
 use crate::ledger::{Acked, Entry, Named, Parked, Sending};
+use crate::object::ObservedBy;
 use crate::object::{Fingerprint, ObjectKey, Row};
 use crate::outcome::Failure;
 use crate::plan::Change;

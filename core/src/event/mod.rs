@@ -16,7 +16,7 @@ mod text;
 
 use std::sync::Arc;
 
-use crate::object::{Gvk, Row};
+use crate::object::{Gvk, ObservedBy, Row};
 use crate::plan::{Change, SubscriptionId};
 
 pub use content::{BodyError, body_text, body_value};
@@ -70,23 +70,4 @@ pub struct Identity {
     pub name: Arc<str>,
     /// The version at which it was found gone, or the last one seen.
     pub rv: u64,
-}
-
-/// How a change was noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ObservedBy {
-    /// By a watch event.
-    Watch,
-    /// By comparing a complete list with what was known.
-    Relist,
-}
-
-impl ObservedBy {
-    /// The body's `observed_by`.
-    pub fn as_wire(self) -> &'static str {
-        match self {
-            Self::Watch => "watch",
-            Self::Relist => "relist",
-        }
-    }
 }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::selector::Selector;
 use crate::object::Row;
+use crate::plan::Selector;
 use crate::plan::SubscriptionId;
 
 /// By namespace, so that a row costs only those who can see it.

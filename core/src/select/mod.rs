@@ -9,7 +9,6 @@
 //!
 //! | file | idea |
 //! | --- | --- |
-//! | `selector` | does a row match: Kubernetes label selectors, and names |
 //! | `rows` | the rows of one source: versions, mark and sweep, namesakes |
 //! | `audience` | who is interested in one source, by namespace |
 //! | `orphans` | rows known from another source that this one has yet to confirm |
@@ -20,19 +19,16 @@ mod audience;
 mod orphans;
 mod rows;
 mod selection;
-mod selector;
 mod source;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use crate::event::ObservedBy;
-use crate::object::{ObjectKey, Row};
+use crate::object::{ObjectKey, ObservedBy, Row};
 use crate::plan::SubscriptionId;
 
 pub use selection::Selection;
-pub use selector::{LabelSelector, Operator, Requirement, Selector};
 
 /// What a subscription sees of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]

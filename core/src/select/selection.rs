@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::source::Source;
 use super::{Observation, Seen, Synced};
-use crate::event::ObservedBy;
+use crate::object::ObservedBy;
 use crate::object::{Row, SourceEvent, SourceId};
 use crate::plan::{Plan, SubscriptionId};
 

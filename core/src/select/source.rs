@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::audience::Audience;
 use super::orphans::Orphans;
 use super::rows::{Change, Rows};
-use super::selector::Selector;
 use super::{Observation, Seen, Synced};
-use crate::event::ObservedBy;
+use crate::object::ObservedBy;
 use crate::object::{GroupKind, ObjectKey, ObjectName, Row, SourceEvent, Unreadable};
+use crate::plan::Selector;
 use crate::plan::SubscriptionId;
 
 #[derive(Debug)]

@@ -1,3 +1,5 @@
+//! Attempts against real sockets, by theme.
+
 mod answers;
 mod child;
 mod failures;

@@ -1,3 +1,5 @@
+//! The vetting resolver with answers that tests make up.
+
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,3 +1,5 @@
+//! Secrets read from a scripted API server on a real socket.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::join_all;

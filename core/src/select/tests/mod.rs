@@ -8,12 +8,13 @@ mod plans;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Observation, Seen, Selection, Selector, Synced};
+use super::{Observation, Seen, Selection, Synced};
 use crate::object::{Body, Digest, Gvk, ObjectName, Row, SourceEvent, SourceId, Unreadable};
+use crate::plan::Selector;
 use crate::plan::{ChangeTypes, Interest, Plan, SubscriptionId};
 use crate::retry::RetryPolicy;
 
-pub(super) fn row(namespace: &str, name: &str, uid: &str, rv: u64, labels: &[(&str, &str)]) -> Row {
+fn row(namespace: &str, name: &str, uid: &str, rv: u64, labels: &[(&str, &str)]) -> Row {
     Row {
         gvk: Arc::new(Gvk::new("v1", "ConfigMap")),
         uid: Arc::from(uid),

@@ -95,7 +95,7 @@ impl Model {
     fn apply(&mut self, kind: usize, event: Event) {
         match event {
             Event::ListStarted => {
-                self.cached.iter_mut().filter(|row| row.kind == kind).for_each(|row| row.shown = false)
+                self.cached.iter_mut().filter(|row| row.kind == kind).for_each(|row| row.shown = false);
             }
             Event::Upsert { object, rv } => {
                 self.highest[kind] = self.highest[kind].max(rv);

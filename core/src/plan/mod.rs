@@ -2,11 +2,14 @@
 //!
 //! Touches nothing. Invariant: a plan is complete; a change of the subscription is a new plan with the same `id`.
 
+mod selector;
+
 use std::sync::Arc;
 
 use crate::object::Gvk;
 use crate::retry::RetryPolicy;
-use crate::select::Selector;
+
+pub use selector::{LabelSelector, Operator, Requirement, Selector};
 
 /// Who the plan belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
