@@ -5,6 +5,7 @@
 //! control plane both deliver.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -25,6 +26,10 @@ use crate::{
 const RBAC: &str = include_str!("../manifests/operator-rbac.yaml");
 const NAMESPACE: &str = "changehook-system";
 
+/// How it is configured unless a test says otherwise, beside its kubeconfig and namespace.
+const SETTINGS: [(&str, &str); 4] =
+    [("allow-cidr", "127.0.0.0/8"), ("allow-http", "true"), ("admin-address", "127.0.0.1:0"), ("log-format", "text")];
+
 /// Its ServiceAccount, in its namespace.
 pub const SERVICE_ACCOUNT: &str = "changehook";
 
@@ -39,6 +44,10 @@ pub struct OperatorOptions<'a> {
     pub server_override: Option<String>,
     /// Its own namespace, created if need be.
     pub namespace: String,
+    /// The usual settings, by the names of their flags without dashes; `true` is a flag without a value.
+    pub settings: BTreeMap<&'static str, String>,
+    /// The settings go by their environment names, none by a flag.
+    pub by_environment: bool,
     /// More arguments, after the usual ones.
     pub args: Vec<String>,
     /// Its environment, beside PATH; nothing else is passed on from the test's.
@@ -55,6 +64,8 @@ impl<'a> OperatorOptions<'a> {
             control_plane,
             server_override: None,
             namespace: NAMESPACE.to_owned(),
+            settings: SETTINGS.map(|(name, value)| (name, value.to_owned())).into(),
+            by_environment: false,
             args: Vec::new(),
             env: Vec::new(),
             ready_within: Duration::from_secs(30),
@@ -70,6 +81,21 @@ impl<'a> OperatorOptions<'a> {
             .context("failed to set up the operator's rights")?;
         let token = self.control_plane.service_account_token(&self.namespace, SERVICE_ACCOUNT).await?;
         self.control_plane.kubeconfig_for_token(&token, self.server_override.as_deref())
+    }
+
+    fn configure(&self, command: &mut Command, kubeconfig: &Path) {
+        let mut settings = self.settings.clone();
+        settings.insert("kubeconfig", kubeconfig.display().to_string());
+        settings.insert("namespace", self.namespace.clone());
+        for (name, value) in settings {
+            if self.by_environment {
+                command.env(format!("CHANGEHOOK_{}", name.replace('-', "_").to_uppercase()), value);
+            } else if value == "true" {
+                command.arg(format!("--{name}"));
+            } else {
+                command.args([format!("--{name}"), value]);
+            }
+        }
     }
 }
 
@@ -116,12 +142,9 @@ impl Operator {
             .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "LLVM_PROFILE_FILE"))
             .env("RUST_BACKTRACE", "1")
             .envs(options.env.iter().map(|(name, value)| (name, value)))
-            .arg("operator")
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(["--namespace", &options.namespace, "--allow-cidr", "127.0.0.0/8", "--allow-http"])
-            .args(["--admin-address", "127.0.0.1:0", "--log-format", "text"])
-            .args(&options.args);
+            .arg("operator");
+        options.configure(&mut command, kubeconfig);
+        command.args(&options.args);
         let child = Child::spawn("changehook operator", command, &scratch.path().join("operator.log"))?;
         let listening = eventually(options.ready_within, || async {
             // its end is looked at before its log, so that a last line is not missed
@@ -187,7 +210,12 @@ impl Operator {
 
     /// Status and body of /readyz.
     pub async fn readyz(&self) -> Result<(StatusCode, String)> {
-        http1::get(self.admin, "/readyz").await
+        self.ask("/readyz").await
+    }
+
+    /// Status and body of anything that its admin server has.
+    pub async fn ask(&self, path: &str) -> Result<(StatusCode, String)> {
+        http1::get(self.admin, path).await
     }
 
     /// Its resident memory (Linux).
