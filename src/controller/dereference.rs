@@ -9,7 +9,7 @@ use changehook_core::object::SourceId;
 
 use super::assign::secret_key;
 use super::reconcile::Context;
-use super::validate::Valid;
+use super::validate::{Valid, ValidHeaderValue};
 use crate::api::conditions::Reason;
 use crate::delivery::secrets::{SecretError, content_hash};
 use crate::status::Standing;
@@ -27,7 +27,8 @@ pub(super) struct References {
     pub remarks: Vec<String>,
 }
 
-pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Valid) -> References {
+/// `before` are the sources that the subscription reads from so far.
+pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Valid, before: &[SourceId]) -> References {
     let mut found = References {
         handles: Vec::new(),
         sources: Vec::new(),
@@ -38,17 +39,22 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
     };
     for resource in &valid.resources {
         let wide = SourceId { gvk: resource.gvk.clone(), namespace: None };
-        let (source, state) = acquire(context, wide, namespace, &mut found.handles);
+        let (source, state) = acquire(context, wide, namespace, before, &mut found.handles);
         let standing = standing_of(&source, state);
         found.held |= matches!(standing, Standing::Stalled { .. });
         found.standing = worse(std::mem::replace(&mut found.standing, Standing::Sound), standing);
         found.sources.push(source);
     }
     let mut hasher = DefaultHasher::new();
-    for key in valid.secrets() {
-        let key = secret_key(key.clone());
-        let signs = valid.signing.as_ref().is_some_and(|signing| signing.name == key.name && signing.key == key.key);
-        match context.secrets.get(namespace, &key).await {
+    for wanted in valid.secrets() {
+        let key = secret_key(wanted.clone());
+        let signs = valid.signing.as_ref() == Some(wanted);
+        let heads =
+            valid.endpoint.headers.iter().any(|header| header.value == ValidHeaderValue::Secret(wanted.clone()));
+        // What no request could carry is found here, not when the first change is to be sent.
+        let fit = if heads { context.secrets.get_header(namespace, &key).await.map(drop) } else { Ok(()) };
+        let value = context.secrets.get(namespace, &key).await;
+        match fit.and(value) {
             Ok(bytes) => {
                 content_hash(&bytes).hash(&mut hasher);
                 if signs && bytes.as_bytes().ends_with(b"\n") {
@@ -70,22 +76,40 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
 }
 
 /// The shared watch of the kind; where that is forbidden, one of the namespace alone.
+///
+/// Both are held while the namespace's own is used: the shared one keeps asking, so that a right granted later is found.
 fn acquire(
     context: &Context,
     wide: SourceId,
     namespace: &str,
+    before: &[SourceId],
     handles: &mut Vec<SourceHandle>,
 ) -> (SourceId, SourceState) {
     let state = |id: &SourceId| context.sources.state(id).unwrap_or(SourceState::Starting);
     handles.push(context.sources.acquire(wide.clone()));
     let wide_state = state(&wide);
-    if !matches!(wide_state, SourceState::Forbidden { .. }) {
+    let narrow = SourceId { namespace: Some(namespace.to_owned()), ..wide.clone() };
+    if !reads_narrowly(&wide_state, before.contains(&narrow)) {
         return (wide, wide_state);
     }
-    let narrow = SourceId { namespace: Some(namespace.to_owned()), ..wide.clone() };
     handles.push(context.sources.acquire(narrow.clone()));
     let narrow_state = state(&narrow);
     (narrow, narrow_state)
+}
+
+/// Only a right that is missing leads away from the shared watch, and only that it works leads back. In between nothing
+/// moves: an API server that answers now 403 and now 503 must not send a subscription to and fro.
+fn reads_narrowly(wide: &SourceState, so_far: bool) -> bool {
+    match wide {
+        SourceState::Forbidden { .. } => true,
+        SourceState::Watching { .. } => false,
+        SourceState::Starting
+        | SourceState::NotInstalled { .. }
+        | SourceState::NotWatchable { .. }
+        | SourceState::Stale { .. }
+        | SourceState::Unsupported { .. }
+        | SourceState::Failing { .. } => so_far,
+    }
 }
 
 fn standing_of(source: &SourceId, state: SourceState) -> Standing {
@@ -134,4 +158,27 @@ fn worse(a: Standing, b: Standing) -> Standing {
         }
     }
     if rank(&b) > rank(&a) { b } else { a }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_right_leads_to_the_namespaces_own_watch_and_only_a_working_shared_one_leads_back() {
+        let message = || "m".to_owned();
+        let undecided = [
+            SourceState::Starting,
+            SourceState::NotInstalled { message: message() },
+            SourceState::NotWatchable { message: message() },
+            SourceState::Stale { message: message() },
+            SourceState::Unsupported { message: message() },
+            SourceState::Failing { message: message() },
+        ];
+        for so_far in [false, true] {
+            assert!(reads_narrowly(&SourceState::Forbidden { message: message() }, so_far));
+            assert!(!reads_narrowly(&SourceState::Watching { namespaced: true, rv: 1 }, so_far));
+            assert!(undecided.iter().all(|state| reads_narrowly(state, so_far) == so_far));
+        }
+    }
 }

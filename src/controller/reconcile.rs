@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use changehook_core::address::AddressPolicy;
+use changehook_core::object::SourceId;
 use changehook_core::plan::SubscriptionId;
 use kube::ResourceExt;
 
@@ -44,7 +45,8 @@ pub(super) struct Look {
     pub again: bool,
 }
 
-pub(super) async fn look(context: &Context, subscription: &WebhookSubscription) -> Look {
+/// `before` are the sources that the subscription reads from so far.
+pub(super) async fn look(context: &Context, subscription: &WebhookSubscription, before: &[SourceId]) -> Look {
     let verdict = |standing, host, remarks| Verdict {
         subscription: id(subscription),
         namespace: subscription.namespace().unwrap_or_default(),
@@ -66,7 +68,7 @@ pub(super) async fn look(context: &Context, subscription: &WebhookSubscription) 
     };
     let namespace = subscription.namespace().unwrap_or_default();
     let References { handles, sources, secrets_hash, standing, held, remarks } =
-        dereference(context, &namespace, &valid).await;
+        dereference(context, &namespace, &valid, before).await;
     let again = matches!(standing, Standing::Waiting { .. });
     let assignment = assign(subscription, &namespace, valid, sources, secrets_hash, held);
     let host = Some(assignment.endpoint.shown_host());

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use changehook_core::object::SourceId;
+use changehook_core::object::{Gvk, SourceId};
 use changehook_core::plan::SubscriptionId;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -72,6 +72,13 @@ struct Entry {
     timer: Option<delay_queue::Key>,
 }
 
+impl Entry {
+    /// By its spec, not by what it read from so far: a source may change while the first look is still under way.
+    fn names(&self, gvk: &Gvk) -> bool {
+        self.object.spec.resources.iter().any(|resource| Gvk::new(&resource.api_version, &resource.kind) == *gvk)
+    }
+}
+
 /// See the module's head.
 pub struct Roster {
     client: Client,
@@ -120,7 +127,7 @@ impl Roster {
                     None => return Err(ControllerError::StreamEnded),
                 },
                 Some(source) = self.inputs.notices.recv() => {
-                    let readers = self.entries.iter().filter(|(_, entry)| entry.reads_from.iter().any(|id| id.gvk == source.gvk));
+                    let readers = self.entries.iter().filter(|(_, entry)| entry.names(&source.gvk));
                     let readers: Vec<SubscriptionId> = readers.map(|(id, _)| id.clone()).collect();
                     self.queue.extend(readers);
                 }
@@ -244,7 +251,8 @@ impl Roster {
                 }
                 entry.looking = true;
                 let (context, object) = (Arc::clone(&self.context), Arc::clone(&entry.object));
-                self.looks.push(Box::pin(async move { (id, look(&context, &object).await) }));
+                let before = entry.reads_from.clone();
+                self.looks.push(Box::pin(async move { (id, look(&context, &object, &before).await) }));
             }
         }
         later.sort_unstable();

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{AsyncReadExt, FutureExt};
+use http::HeaderValue;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::core::Request;
@@ -177,6 +178,13 @@ impl Secrets {
         }
     }
 
+    /// The value under `key` as a header's; its `Debug` shows nothing.
+    pub async fn get_header(&self, namespace: &str, key: &SecretKey) -> Result<HeaderValue, SecretError> {
+        let bytes = self.get(namespace, key).await?;
+        let name = SecretName { namespace: namespace.to_owned(), name: key.name.clone() };
+        header_value(&bytes).map_err(|why| name.not_a_header(&key.key, why))
+    }
+
     /// Have the Secret read anew before it is used again: the endpoint refused what was made with it, or it changed.
     /// Reads stay 100 ms apart even so, for an endpoint that refuses everything.
     pub fn invalidate(&self, namespace: &str, name: &str) {
@@ -238,6 +246,16 @@ async fn read_wiping(from: &mut (impl futures::AsyncRead + Unpin)) -> std::io::R
     }
 }
 
+fn header_value(bytes: &SecretBytes) -> Result<HeaderValue, &'static str> {
+    let text = std::str::from_utf8(bytes.as_bytes()).map_err(|_| "it is not UTF-8 text")?;
+    if text.ends_with(['\n', '\r']) {
+        return Err("it ends with a line break; create the Secret without one");
+    }
+    let mut value = HeaderValue::from_str(text).map_err(|_| "it contains a line break or another control character")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 /// The status of an answer is looked at by its code: the reason is missing in plain-text answers.
 fn failed(name: &SecretName, error: &kube::Error) -> SecretError {
     match error {
@@ -279,6 +297,10 @@ impl SecretName {
 
     fn empty(&self, key: &str) -> SecretError {
         SecretError::EmptyValue { namespace: self.namespace.clone(), name: self.name.clone(), key: key.to_owned() }
+    }
+
+    fn not_a_header(&self, key: &str, why: &'static str) -> SecretError {
+        SecretError::NotAHeader { namespace: self.namespace.clone(), name: self.name.clone(), key: key.to_owned(), why }
     }
 
     fn too_large(&self, key: &str) -> SecretError {

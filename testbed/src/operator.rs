@@ -44,10 +44,15 @@ pub struct OperatorOptions<'a> {
     pub server_override: Option<String>,
     /// Its own namespace, created if need be.
     pub namespace: String,
+<<<<<<< HEAD
     /// The usual settings, by the names of their flags without dashes; `true` is a flag without a value.
     pub settings: BTreeMap<&'static str, String>,
     /// The settings go by their environment names, none by a flag.
     pub by_environment: bool,
+=======
+    /// Where it may send: loopback and plain http, unless a test says otherwise.
+    pub reach: Vec<String>,
+>>>>>>> main
     /// More arguments, after the usual ones.
     pub args: Vec<String>,
     /// Its environment, beside PATH; nothing else is passed on from the test's.
@@ -64,8 +69,12 @@ impl<'a> OperatorOptions<'a> {
             control_plane,
             server_override: None,
             namespace: NAMESPACE.to_owned(),
+<<<<<<< HEAD
             settings: SETTINGS.map(|(name, value)| (name, value.to_owned())).into(),
             by_environment: false,
+=======
+            reach: ["--allow-cidr", "127.0.0.0/8", "--allow-http"].map(str::to_owned).to_vec(),
+>>>>>>> main
             args: Vec::new(),
             env: Vec::new(),
             ready_within: Duration::from_secs(30),
@@ -142,9 +151,19 @@ impl Operator {
             .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "LLVM_PROFILE_FILE"))
             .env("RUST_BACKTRACE", "1")
             .envs(options.env.iter().map(|(name, value)| (name, value)))
+<<<<<<< HEAD
             .arg("operator");
         options.configure(&mut command, kubeconfig);
         command.args(&options.args);
+=======
+            .arg("operator")
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(["--namespace", &options.namespace])
+            .args(&options.reach)
+            .args(["--admin-address", "127.0.0.1:0", "--log-format", "text"])
+            .args(&options.args);
+>>>>>>> main
         let child = Child::spawn("changehook operator", command, &scratch.path().join("operator.log"))?;
         let listening = eventually(options.ready_within, || async {
             // its end is looked at before its log, so that a last line is not missed
