@@ -26,9 +26,8 @@ use crate::{
 const RBAC: &str = include_str!("../manifests/operator-rbac.yaml");
 const NAMESPACE: &str = "changehook-system";
 
-/// How it is configured unless a test says otherwise, beside its kubeconfig and namespace.
-const SETTINGS: [(&str, &str); 4] =
-    [("allow-cidr", "127.0.0.0/8"), ("allow-http", "true"), ("admin-address", "127.0.0.1:0"), ("log-format", "text")];
+/// How it is configured unless a test says otherwise, beside its kubeconfig, its namespace and its reach.
+const SETTINGS: [(&str, &str); 2] = [("admin-address", "127.0.0.1:0"), ("log-format", "text")];
 
 /// Its ServiceAccount, in its namespace.
 pub const SERVICE_ACCOUNT: &str = "changehook";
@@ -44,15 +43,12 @@ pub struct OperatorOptions<'a> {
     pub server_override: Option<String>,
     /// Its own namespace, created if need be.
     pub namespace: String,
-<<<<<<< HEAD
-    /// The usual settings, by the names of their flags without dashes; `true` is a flag without a value.
+    /// Settings by the names of their flags without dashes.
     pub settings: BTreeMap<&'static str, String>,
-    /// The settings go by their environment names, none by a flag.
+    /// The settings go by their environment names, none by a flag; `reach` and `args` stay what they are.
     pub by_environment: bool,
-=======
     /// Where it may send: loopback and plain http, unless a test says otherwise.
     pub reach: Vec<String>,
->>>>>>> main
     /// More arguments, after the usual ones.
     pub args: Vec<String>,
     /// Its environment, beside PATH; nothing else is passed on from the test's.
@@ -69,12 +65,9 @@ impl<'a> OperatorOptions<'a> {
             control_plane,
             server_override: None,
             namespace: NAMESPACE.to_owned(),
-<<<<<<< HEAD
             settings: SETTINGS.map(|(name, value)| (name, value.to_owned())).into(),
             by_environment: false,
-=======
             reach: ["--allow-cidr", "127.0.0.0/8", "--allow-http"].map(str::to_owned).to_vec(),
->>>>>>> main
             args: Vec::new(),
             env: Vec::new(),
             ready_within: Duration::from_secs(30),
@@ -99,8 +92,6 @@ impl<'a> OperatorOptions<'a> {
         for (name, value) in settings {
             if self.by_environment {
                 command.env(format!("CHANGEHOOK_{}", name.replace('-', "_").to_uppercase()), value);
-            } else if value == "true" {
-                command.arg(format!("--{name}"));
             } else {
                 command.args([format!("--{name}"), value]);
             }
@@ -151,19 +142,9 @@ impl Operator {
             .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "LLVM_PROFILE_FILE"))
             .env("RUST_BACKTRACE", "1")
             .envs(options.env.iter().map(|(name, value)| (name, value)))
-<<<<<<< HEAD
             .arg("operator");
         options.configure(&mut command, kubeconfig);
-        command.args(&options.args);
-=======
-            .arg("operator")
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(["--namespace", &options.namespace])
-            .args(&options.reach)
-            .args(["--admin-address", "127.0.0.1:0", "--log-format", "text"])
-            .args(&options.args);
->>>>>>> main
+        command.args(&options.reach).args(&options.args);
         let child = Child::spawn("changehook operator", command, &scratch.path().join("operator.log"))?;
         let listening = eventually(options.ready_within, || async {
             // its end is looked at before its log, so that a last line is not missed

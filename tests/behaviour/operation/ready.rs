@@ -7,6 +7,11 @@ use testbed::{ControlPlane, FaultProxy, Operator, OperatorOptions, eventually};
 
 use crate::world::{SOON, World, binary, root, told};
 
+async fn has_logged(operator: &Operator, text: &str) {
+    let look = || async { if operator.log().contains(text) { Ok(()) } else { Err(operator.log()) } };
+    eventually(SOON, look).await.expect("it is in the log");
+}
+
 /// Waits until /readyz names exactly these as missing, and checks that the operator lives all the same.
 async fn is_missing(operator: &Operator, missing: &[&str]) {
     let expected: String = missing.iter().map(|what| format!("waiting for {what}\n")).collect();
@@ -35,7 +40,7 @@ async fn without_the_definitions_it_is_not_ready_says_so_and_gets_ready_when_the
     let operator = Operator::start_unready(options).await.expect("the operator starts");
     is_missing(&operator, &["the custom resource definitions", "the list of subscriptions"]).await;
     let hint = "webhooksubscriptions.changehook.dev/v1alpha1 is not served; apply the output of `changehook crds`";
-    assert!(operator.log().contains(hint), "{}", operator.log());
+    has_logged(&operator, hint).await;
 
     control_plane.apply_crds(&root().join("crds")).await.expect("the CRDs can be applied");
     is_ready(&operator).await;
@@ -51,7 +56,7 @@ async fn it_waits_for_an_api_server_and_for_its_rights_says_so_and_then_delivers
     let operator = Operator::start_unready(options).await.expect("the operator starts");
     let all = ["an answer of the API server", "the custom resource definitions", "the list of subscriptions"];
     is_missing(&operator, &all).await;
-    assert!(operator.log().contains("waiting for the API server"), "{}", operator.log());
+    has_logged(&operator, "waiting for the API server").await;
 
     // it answers now, and allows nothing
     proxy.clear();
@@ -73,9 +78,16 @@ async fn settings_from_the_environment_do_what_flags_do_and_json_logs_are_json_l
     let mut world = World::private().await;
     let mut options = world.operator_options();
     options.by_environment = true;
-    options.settings.insert("log-format", "json".to_owned());
-    options.settings.insert("log-filter", "changehook=debug".to_owned());
-    options.settings.insert("shutdown-grace-seconds", "20".to_owned());
+    options.reach.clear();
+    for (name, value) in [
+        ("allow-cidr", "127.0.0.0/8"),
+        ("allow-http", "true"),
+        ("log-format", "json"),
+        ("log-filter", "changehook=debug"),
+        ("shutdown-grace-seconds", "20"),
+    ] {
+        options.settings.insert(name, value.to_owned());
+    }
     let operator = Operator::start(options).await.expect("the operator gets ready");
     world.operator = Some(operator.into());
     // http and a loopback address: both are refused unless the environment was read
