@@ -187,6 +187,25 @@ impl World {
         }
     }
 
+    /// The highest sequence that the status tells of.
+    pub async fn sequence(&self, name: &str) -> u64 {
+        self.get(name).await["status"]["ledger"]["sequence"].as_u64().expect("the status has a sequence")
+    }
+
+    /// Waits until an operator that was started after the status told of `sequence` has taken note of the objects that
+    /// exist, which are so many.
+    pub async fn baseline(&self, name: &str, entries: u64, sequence: u64) {
+        let what = format!("no baseline of {entries} objects");
+        self.until(name, &what, |object| {
+            let ledger = &object["status"]["ledger"];
+            ledger["entries"] == entries
+                && ledger["sequence"].as_u64() > Some(sequence)
+                && ledger["baselineTime"].is_string()
+                && condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
+        })
+        .await;
+    }
+
     fn log_tail(&self) -> String {
         let log = self.operator.as_ref().map(|operator| operator.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
