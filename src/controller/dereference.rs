@@ -9,7 +9,7 @@ use changehook_core::object::SourceId;
 
 use super::assign::secret_key;
 use super::reconcile::Context;
-use super::validate::Valid;
+use super::validate::{Valid, ValidHeaderValue};
 use crate::api::conditions::Reason;
 use crate::delivery::secrets::{SecretError, content_hash};
 use crate::status::Standing;
@@ -46,10 +46,15 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
         found.sources.push(source);
     }
     let mut hasher = DefaultHasher::new();
-    for key in valid.secrets() {
-        let key = secret_key(key.clone());
-        let signs = valid.signing.as_ref().is_some_and(|signing| signing.name == key.name && signing.key == key.key);
-        match context.secrets.get(namespace, &key).await {
+    for wanted in valid.secrets() {
+        let key = secret_key(wanted.clone());
+        let signs = valid.signing.as_ref() == Some(wanted);
+        let heads =
+            valid.endpoint.headers.iter().any(|header| header.value == ValidHeaderValue::Secret(wanted.clone()));
+        // What no request could carry is found here, not when the first change is to be sent.
+        let fit = if heads { context.secrets.header(namespace, &key).await.map(drop) } else { Ok(()) };
+        let value = context.secrets.get(namespace, &key).await;
+        match fit.and(value) {
             Ok(bytes) => {
                 content_hash(&bytes).hash(&mut hasher);
                 if signs && bytes.as_bytes().ends_with(b"\n") {

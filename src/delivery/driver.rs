@@ -79,7 +79,7 @@ pub enum DriverError {
     /// The commit's own task died.
     #[error("failed to finish a commit")]
     Commit(#[source] JoinError),
-    /// Nobody watches any more.
+    /// Nobody watches any more, and nobody told them to stop.
     #[error("failed to hear from the watches: their channel is closed")]
     Deaf,
 }
@@ -100,6 +100,8 @@ pub struct Inputs<R> {
     pub random: Box<dyn Fn() -> u32 + Send + Sync>,
     /// Called on every turn, to show that it turns.
     pub heartbeat: Box<dyn Fn() + Send + Sync>,
+    /// Cancelled when the watches are told to stop, which is before `stop`: their channel may close from then on.
+    pub watches_stop: CancellationToken,
     /// Stop starting, finish what is under way, commit, return.
     pub stop: CancellationToken,
 }
@@ -174,7 +176,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             tokio::select! {
                 n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE), if listening => {
                     if n == 0 {
-                        if !draining && !self.inputs.stop.is_cancelled() {
+                        if !self.inputs.watches_stop.is_cancelled() {
                             return Err(DriverError::Deaf);
                         }
                         listening = false;
@@ -227,7 +229,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
     }
 
     fn answered(&mut self, joined: Result<(Id, Outcome), JoinError>) {
-        let now = (self.inputs.now)();
+        let now = rounded_up((self.inputs.now)());
         let (id, outcome) = match joined {
             Ok(done) => done,
             Err(error) => {
@@ -370,6 +372,12 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         let tell = (!self.untold.is_empty()).then_some(TELL_EVERY);
         engine.into_iter().chain(tell).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
+}
+
+/// Time is counted in whole milliseconds, rounded down. A wait that begins now begins at the end of this one, so that no
+/// retry comes earlier than promised, not even by a part of a millisecond.
+fn rounded_up(now: Now) -> Now {
+    Now { mono: now.mono + 1, ..now }
 }
 
 async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<u64, LedgerError> {

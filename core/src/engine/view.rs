@@ -84,7 +84,7 @@ pub struct RetryView {
     pub uid: std::sync::Arc<str>,
     /// Attempts made.
     pub attempt: u32,
-    /// When the next one may go; `None` while parked.
+    /// When the next one may go; `None` while parked, and while one is under way.
     pub next_attempt: Option<i64>,
     /// What failed last.
     pub last_error: Option<LastError>,
@@ -141,8 +141,9 @@ impl Engine {
             .iter()
             .take(SAMPLES)
             .filter_map(|(at, key)| {
+                let slot = slots.get(key)?;
                 let at = probe_at.map_or(*at, |probe| probe.max(*at));
-                Some(retry_view(id, key, slots.get(key)?, Some(now.wall_at(at))))
+                Some(retry_view(id, key, slot, Some(now.wall_at(at)).filter(|_| !slot.is_busy())))
             })
             .collect();
         let parked_samples = desk
@@ -154,8 +155,8 @@ impl Engine {
         Some(View {
             generation: desk.plan.generation,
             entries: slots.len() as u64,
-            sequence: self.shared.seq,
-            last_commit: self.shared.last_commit,
+            sequence: self.shared.journal.seq(),
+            last_commit: self.shared.journal.last_commit(),
             baseline_at: desk.baseline_at,
             live: desk.all_live(),
             pending: desk.owed.len() as u64,
