@@ -10,7 +10,7 @@ check:
 
 # run every test (the first run builds a control plane, which takes minutes once)
 test *arguments:
-    cargo test --workspace {{ arguments }}
+    cargo test {{ arguments }}
 
 # run the tests that need no control plane
 quick:
@@ -36,6 +36,10 @@ generate:
 # see it work: control plane, receiver, operator
 demo *arguments:
     cargo demo {{ arguments }}
+
+# the first figure, end to end: changes a second, latency, memory; release builds
+load *arguments:
+    cargo load {{ arguments }}
 
 # start a control plane and leave it running; writes an admin kubeconfig
 control-plane kubeconfig="target/kubeconfig":

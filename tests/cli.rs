@@ -99,6 +99,34 @@ fn a_bad_value_from_the_environment_is_a_usage_error_that_names_the_flag() {
 }
 
 #[test]
+fn a_bad_flag_is_a_usage_error_that_says_what_is_wrong_with_it() {
+    for (arguments, what) in [
+        (&["--allow-cidr", "10.0.0.0"][..], "an address range needs a prefix length; this one address is 10.0.0.0/32"),
+        (&["--allow-cidr", "10.1.2.3/8"], "bits beyond its prefix length; the range is 10.0.0.0/8"),
+        (&["--allow-cidr", "10.0.0.0/33"], "not an address range such as 10.0.0.0/8 or fd00::/8"),
+        (&["--namespace", "Not_A_Name"], "a namespace has 1 to 63 lower-case letters, digits and dashes"),
+        (&["--log-format", "xml"], "[possible values: text, json]"),
+        (&["--log-filter", "changehook=loud"], "'--log-filter <FILTER>'"),
+        (&["--admin-address", "8080"], "'--admin-address <IP:PORT>'"),
+        (&["--shutdown-grace-seconds", "0"], "0 is not in 1..=3600"),
+        (&["--max-in-flight", "many"], "'--max-in-flight <COUNT>'"),
+        (&["--allow-https"], "'--allow-http'"),
+        (&["surplus"], "unexpected argument 'surplus'"),
+    ] {
+        let output = changehook(&[&["operator"], arguments].concat(), &[]);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.starts_with("error: ") && text.contains(what), "{arguments:?}: {text}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    for arguments in [&["no-such-command"][..], &[]] {
+        let output = changehook(arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains("Usage: changehook"), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_admin_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

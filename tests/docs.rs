@@ -357,6 +357,23 @@ fn the_readme_asks_for_the_versions_that_are_needed() {
     }
 }
 
+#[test]
+fn the_readme_the_contributing_guide_and_ci_name_the_same_test_command() {
+    let named = |file: &str| {
+        let blocks = blocks(&read(file), "console");
+        let mut lines = blocks.iter().flat_map(|block| block.lines());
+        let line = lines.find(|line| line.starts_with("cargo test")).unwrap_or_else(|| panic!("none in {file}"));
+        line.split('#').next().unwrap().trim_end().to_owned()
+    };
+    let ci = read(".ci/run");
+    let last = ci.lines().last().unwrap();
+    let ran = last.strip_prefix("step \"tests\" ").unwrap_or_else(|| panic!("CI ends with {last}"));
+    assert_eq!([named("README.md"), named("CONTRIBUTING.md")], [ran, ran]);
+    // without the workspace's default members it would be the root package's tests only
+    let manifest = read("Cargo.toml");
+    assert!(manifest.contains("\ndefault-members = [\".\", \"core\", \"testbed\"]\n"));
+}
+
 // === links ===
 
 /// As GitHub makes them: lower case, spaces to dashes, punctuation gone.

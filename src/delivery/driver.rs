@@ -79,7 +79,7 @@ pub enum DriverError {
     /// The commit's own task died.
     #[error("failed to finish a commit")]
     Commit(#[source] JoinError),
-    /// Nobody watches any more.
+    /// Nobody watches any more, and nobody told them to stop.
     #[error("failed to hear from the watches: their channel is closed")]
     Deaf,
 }
@@ -100,6 +100,8 @@ pub struct Inputs<R> {
     pub random: Box<dyn Fn() -> u32 + Send + Sync>,
     /// Called on every turn, to show that it turns.
     pub heartbeat: Box<dyn Fn() + Send + Sync>,
+    /// Cancelled when the watches are told to stop, which is before `stop`: their channel may close from then on.
+    pub watches_stop: CancellationToken,
     /// Stop starting, finish what is under way, commit, return.
     pub stop: CancellationToken,
 }
@@ -174,7 +176,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             tokio::select! {
                 n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE), if listening => {
                     if n == 0 {
-                        if !draining && !self.inputs.stop.is_cancelled() {
+                        if !self.inputs.watches_stop.is_cancelled() {
                             return Err(DriverError::Deaf);
                         }
                         listening = false;

@@ -104,6 +104,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         now: Box::new(move || clock.now()),
         random: Box::new(random),
         heartbeat: Box::new(move || heartbeat.beat(clock.now())),
+        watches_stop: tasks.stop_of(Stage::Intake),
         stop: tasks.stop_of(Stage::Work),
     };
     let caps = Caps { global: config.max_in_flight, ..Caps::default() };

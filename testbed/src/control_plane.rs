@@ -201,6 +201,11 @@ impl ControlPlane {
         created.metadata.name.ok_or_else(|| Error::new("failed to create a namespace: the server gave it no name"))
     }
 
+    /// The program kubectl.
+    pub fn kubectl_program(&self) -> &Path {
+        &self.tools.kubectl
+    }
+
     /// Runs kubectl as admin.
     pub async fn kubectl(&self, args: &[&str]) -> Result<Output> {
         self.kubectl_as(&self.kubeconfig, args, "").await

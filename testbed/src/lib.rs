@@ -11,7 +11,11 @@
 //! | [`audit`] | what the API server was asked, from its audit log |
 //! | [`receiver`] | an HTTP/1.1 endpoint with scripted faults, which records every request |
 //! | [`fault_proxy`] | an API server that fails on request |
+//! | [`program`] | the operator's program, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
+//! | [`mirror`] | what a careful receiver knows, compared with the cluster |
+//! | [`interrupt`] | being told to stop |
+//! | [`usage`] | memory and processor time of a process |
 //! | [`wait`] | waiting for a condition with a deadline |
 //!
 //! Knows nothing of changehook's own code: what is checked here is checked a second time, independently.
@@ -21,19 +25,24 @@ pub mod control_plane;
 mod error;
 pub mod fault_proxy;
 mod http1;
+pub mod interrupt;
 pub mod kubeconfig;
 pub mod manifests;
+pub mod mirror;
 pub mod operator;
 mod pki;
 pub mod process;
+pub mod program;
 pub mod receiver;
 pub mod scratch;
 pub mod tools;
+pub mod usage;
 pub mod wait;
 
 pub use control_plane::ControlPlane;
 pub use error::{Error, Result};
 pub use fault_proxy::FaultProxy;
+pub use mirror::Mirror;
 pub use operator::{Operator, OperatorOptions};
 pub use receiver::{Receiver, Reply};
 pub use wait::eventually;

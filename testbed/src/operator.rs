@@ -5,6 +5,7 @@
 //! control plane both deliver.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -19,10 +20,14 @@ use crate::{
     eventually, http1,
     process::{Child, Signal},
     scratch::Scratch,
+    usage,
 };
 
 const RBAC: &str = include_str!("../manifests/operator-rbac.yaml");
 const NAMESPACE: &str = "changehook-system";
+
+/// How it is configured unless a test says otherwise, beside its kubeconfig, its namespace and its reach.
+const SETTINGS: [(&str, &str); 2] = [("admin-address", "127.0.0.1:0"), ("log-format", "text")];
 
 /// Its ServiceAccount, in its namespace.
 pub const SERVICE_ACCOUNT: &str = "changehook";
@@ -38,6 +43,10 @@ pub struct OperatorOptions<'a> {
     pub server_override: Option<String>,
     /// Its own namespace, created if need be.
     pub namespace: String,
+    /// Settings by the names of their flags without dashes.
+    pub settings: BTreeMap<&'static str, String>,
+    /// The settings go by their environment names, none by a flag; `reach` and `args` stay what they are.
+    pub by_environment: bool,
     /// Where it may send: loopback and plain http, unless a test says otherwise.
     pub reach: Vec<String>,
     /// More arguments, after the usual ones.
@@ -56,6 +65,8 @@ impl<'a> OperatorOptions<'a> {
             control_plane,
             server_override: None,
             namespace: NAMESPACE.to_owned(),
+            settings: SETTINGS.map(|(name, value)| (name, value.to_owned())).into(),
+            by_environment: false,
             reach: ["--allow-cidr", "127.0.0.0/8", "--allow-http"].map(str::to_owned).to_vec(),
             args: Vec::new(),
             env: Vec::new(),
@@ -72,6 +83,19 @@ impl<'a> OperatorOptions<'a> {
             .context("failed to set up the operator's rights")?;
         let token = self.control_plane.service_account_token(&self.namespace, SERVICE_ACCOUNT).await?;
         self.control_plane.kubeconfig_for_token(&token, self.server_override.as_deref())
+    }
+
+    fn configure(&self, command: &mut Command, kubeconfig: &Path) {
+        let mut settings = self.settings.clone();
+        settings.insert("kubeconfig", kubeconfig.display().to_string());
+        settings.insert("namespace", self.namespace.clone());
+        for (name, value) in settings {
+            if self.by_environment {
+                command.env(format!("CHANGEHOOK_{}", name.replace('-', "_").to_uppercase()), value);
+            } else {
+                command.args([format!("--{name}"), value]);
+            }
+        }
     }
 }
 
@@ -118,13 +142,9 @@ impl Operator {
             .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "LLVM_PROFILE_FILE"))
             .env("RUST_BACKTRACE", "1")
             .envs(options.env.iter().map(|(name, value)| (name, value)))
-            .arg("operator")
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(["--namespace", &options.namespace])
-            .args(&options.reach)
-            .args(["--admin-address", "127.0.0.1:0", "--log-format", "text"])
-            .args(&options.args);
+            .arg("operator");
+        options.configure(&mut command, kubeconfig);
+        command.args(&options.reach).args(&options.args);
         let child = Child::spawn("changehook operator", command, &scratch.path().join("operator.log"))?;
         let listening = eventually(options.ready_within, || async {
             // its end is looked at before its log, so that a last line is not missed
@@ -190,16 +210,17 @@ impl Operator {
 
     /// Status and body of /readyz.
     pub async fn readyz(&self) -> Result<(StatusCode, String)> {
-        http1::get(self.admin, "/readyz").await
+        self.ask("/readyz").await
+    }
+
+    /// Status and body of anything that its admin server has.
+    pub async fn ask(&self, path: &str) -> Result<(StatusCode, String)> {
+        http1::get(self.admin, path).await
     }
 
     /// Its resident memory (Linux).
     pub fn rss_kib(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.pid());
-        let status = std::fs::read_to_string(&path).context(format!("failed to read {path}"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.ok_or_else(|| Error::new(format!("failed to find VmRSS in {path}")))
+        Ok(usage::of(self.pid())?.rss_kib)
     }
 
     /// Its process id.

@@ -169,8 +169,19 @@ pub struct Output {
 
 /// Runs a program to its end with `input` as its standard input. It too ends with this process.
 pub async fn run(mut command: Command, input: Vec<u8>) -> Result<Output> {
+    command.stdin(Stdio::piped()).stderr(Stdio::piped());
+    run_to_end(command, input).await
+}
+
+/// The same without input, and what it says on standard error is seen as it says it.
+pub async fn run_shown(mut command: Command) -> Result<Output> {
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    run_to_end(command, Vec::new()).await
+}
+
+async fn run_to_end(mut command: Command, input: Vec<u8>) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdout(Stdio::piped());
     let run = move || -> std::io::Result<std::process::Output> {
         let mut child = spawn_from_the_lasting_thread(command)?;
         let stdin = child.stdin.take();

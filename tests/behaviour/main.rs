@@ -3,6 +3,7 @@
 mod addresses;
 mod bytes;
 mod delivery;
+mod operation;
 mod outage;
 mod payload;
 mod retries;

@@ -20,6 +20,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(test)]
+pub(crate) use self::request::sign;
 pub use self::{
     reply::Reply,
     request::{Request, max_in_flight, verify},
@@ -148,6 +150,11 @@ impl Receiver {
     /// All requests so far, in the order in which they were complete.
     pub fn all_requests(&self) -> Vec<Request> {
         self.shared.lock().requests.clone()
+    }
+
+    /// The requests from this index on.
+    pub fn since(&self, index: usize) -> Vec<Request> {
+        self.shared.lock().requests.get(index..).unwrap_or_default().to_vec()
     }
 
     /// The requests on a path (without query) so far.

@@ -97,12 +97,17 @@ pub fn verify(request: &Request, key: &[u8]) -> Result<serde_json::Value> {
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(Error::new("failed to verify: X-Signature-256 is not there exactly once"));
     };
-    let expected = format!("sha256={}", hex(&hmac_sha256(key, &request.body)));
+    let expected = sign(&request.body, key);
     // compared as bytes: upper-case digits or surrounding space are a mistake of the sender
     if value.as_ref() != expected.as_bytes() {
         return Err(Error::new("failed to verify: X-Signature-256 does not match the body"));
     }
     request.json()
+}
+
+/// The value that the header has to have for these bytes.
+pub(crate) fn sign(body: &[u8], key: &[u8]) -> String {
+    format!("sha256={}", hex(&hmac_sha256(key, body)))
 }
 
 fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {

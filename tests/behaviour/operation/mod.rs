@@ -1,0 +1,9 @@
+//! Running it: getting ready, being configured, watched, stopped, killed and started again.
+//!
+//! That the death of a task ends the process with a reason has no honest way in from outside: it is a unit test of
+//! `runtime::tasks` and `runtime::operator`.
+
+mod metrics;
+mod ready;
+mod restart;
+mod stop;

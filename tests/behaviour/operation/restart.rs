@@ -1,0 +1,75 @@
+//! Stopped or killed, and started again.
+
+use serde_json::{Value, json};
+
+use crate::world::{World, told, verified};
+
+/// The process ids of the children of a process (Linux).
+fn children(parent: u32) -> Vec<u32> {
+    let stat = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    let is_child = |pid: &u32| {
+        let stat = stat(*pid).unwrap_or_default();
+        // the parent is the second word after the name in parentheses
+        let word = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+        word.and_then(|word| word.parse().ok()) == Some(parent)
+    };
+    let entries = std::fs::read_dir("/proc").expect("there are processes").flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+#[tokio::test]
+async fn a_restart_with_nothing_changed_sends_nothing_and_what_changed_meanwhile_is_taken_as_known() {
+    let mut world = World::private().await;
+    world.start_operator().await;
+    world.subscribe("restart", json!({})).await;
+    for name in ["kept", "edited", "deleted"] {
+        world.config_map(name, json!({"n": "1"})).await;
+    }
+    world.requests("restart", 3).await;
+
+    // nothing changes
+    assert!(world.operator().stop().await.expect("it ends").success());
+    let sequence = world.sequence("restart").await;
+    world.start_operator().await;
+    world.baseline("restart", 3, sequence).await;
+    // a marker: whatever the restart sent would be here before it
+    world.config_map("first-marker", json!({})).await;
+    let requests = world.requests("restart", 4).await;
+    assert_eq!(told(&requests[3]), ("new".to_owned(), "first-marker".to_owned()));
+
+    // as the README says: not told
+    assert!(world.operator().stop().await.expect("it ends").success());
+    world.config_map("edited", json!({"n": "2"})).await;
+    world.config_map("created", json!({})).await;
+    world.kubectl(&["delete", "configmap", "deleted"]).await;
+    let sequence = world.sequence("restart").await;
+    world.start_operator().await;
+    world.baseline("restart", 4, sequence).await;
+    world.config_map("kept", json!({"n": "2"})).await;
+    let requests = world.requests("restart", 5).await;
+    assert_eq!(told(&requests[4]), ("updated".to_owned(), "kept".to_owned()));
+    assert_eq!(requests.len(), 5, "{:?}", requests.iter().map(told).collect::<Vec<_>>());
+
+    let sequence = |value: &Value| value["change"]["sequence"].as_u64().expect("each request has one");
+    let sequences: Vec<_> = requests.iter().map(|request| sequence(&verified(request))).collect();
+    assert!(sequences[2] < sequences[3] && sequences[3] < sequences[4], "they grow over restarts: {sequences:?}");
+}
+
+#[tokio::test]
+async fn a_killed_operator_leaves_no_child_and_the_next_one_goes_on() {
+    let mut world = World::private().await;
+    world.start_operator().await;
+    world.subscribe("killed", json!({})).await;
+    world.config_map("before", json!({})).await;
+    world.requests("killed", 1).await;
+    assert!(children(world.operator().pid()).is_empty(), "it starts no processes, so none can be left");
+    assert!(!children(std::process::id()).is_empty(), "the look finds children where there are some");
+    world.operator().kill().await.expect("it ends");
+
+    let sequence = world.sequence("killed").await;
+    world.start_operator().await;
+    world.baseline("killed", 1, sequence).await;
+    world.config_map("after", json!({})).await;
+    let requests = world.requests("killed", 2).await;
+    assert_eq!(told(&requests[1]), ("new".to_owned(), "after".to_owned()));
+}
