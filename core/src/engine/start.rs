@@ -117,6 +117,11 @@ impl Subscription {
         if desk.in_flight >= limit {
             return Turn::Nothing;
         }
+        if desk.in_flight > 0
+            && let Some(gate) = shared.ring.gate_to_rest(&desk.plan.host)
+        {
+            return Turn::Shut(gate);
+        }
         loop {
             let desk = &mut self.desk;
             let retry = !desk.due.is_empty() && desk.retries_in_flight < late_share(limit);
