@@ -52,7 +52,7 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
         let heads =
             valid.endpoint.headers.iter().any(|header| header.value == ValidHeaderValue::Secret(wanted.clone()));
         // What no request could carry is found here, not when the first change is to be sent.
-        let fit = if heads { context.secrets.get_header(namespace, &key).await.map(drop) } else { Ok(()) };
+        let fit = if heads { context.secrets.header(namespace, &key).await.map(drop) } else { Ok(()) };
         let value = context.secrets.get(namespace, &key).await;
         match fit.and(value) {
             Ok(bytes) => {

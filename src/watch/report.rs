@@ -40,30 +40,27 @@ pub(super) struct Out {
     metrics: Metrics,
     /// The highest version reported.
     pub(super) highest: u64,
-    /// Whether any object was reported since the kind was last absent.
-    pub(super) any: bool,
+    /// Nothing but the kind's absence was reported last.
+    pub(super) absent: bool,
 }
 
 impl Out {
     pub(super) fn new(source: Arc<SourceId>, reports: mpsc::Sender<Report>, metrics: Metrics) -> Self {
-        Self { source, reports, metrics, highest: 0, any: false }
+        Self { source, reports, metrics, highest: 0, absent: false }
     }
 
     /// Waits until there is room: that is the back-pressure on the watch.
     pub(super) async fn send(&mut self, event: SourceEvent) -> Result<(), Halt> {
         match &event {
-            SourceEvent::Upsert(row) => {
-                self.highest = self.highest.max(row.rv);
-                self.any = true;
-            }
+            SourceEvent::Upsert(row) => self.highest = self.highest.max(row.rv),
             SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.highest = self.highest.max(*rv),
             SourceEvent::KindAbsent => {
                 // a kind that is installed again may count its versions from one
                 self.highest = 0;
-                self.any = false;
             }
             SourceEvent::ListStarted | SourceEvent::Unreadable(_) => {}
         }
+        self.absent = event == SourceEvent::KindAbsent;
         let report = Report::Event { source: self.source.clone(), event };
         self.reports.send(report).await.map_err(|_| Halt::Closed)
     }

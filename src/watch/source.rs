@@ -136,8 +136,12 @@ impl Source {
                 Halt::Trouble(state) => {
                     self.troubled = true;
                     let wait = self.wait_after(&state);
-                    tracing::info!(source = %self.id(), ?state, retry_in = ?wait, "not watching");
-                    self.state.set(state);
+                    if self.state.set(state.clone()) {
+                        tracing::info!(source = %self.id(), ?state, retry_in = ?wait, "not watching");
+                    } else {
+                        // some refusals are there to stay, such as of the shared watch where only a namespace is allowed
+                        tracing::debug!(source = %self.id(), retry_in = ?wait, "still not watching");
+                    }
                     sleep(wait).await;
                 }
                 Halt::Relist(reason) => {
@@ -240,8 +244,9 @@ impl Source {
         if elsewhere.is_empty() {
             match self.absent_since {
                 Some(since) if since.elapsed() >= self.settings.absence_gap => {
-                    if self.out.any {
-                        tracing::warn!(source = %self.id(), "the kind is gone, and with it all its objects");
+                    // told once, and also of a kind that never was there: whatever it will have then is new
+                    if !self.out.absent {
+                        tracing::warn!(source = %self.id(), "the kind is not served, so it has no objects");
                         self.out.send(SourceEvent::KindAbsent).await?;
                     }
                 }

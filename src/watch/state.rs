@@ -110,7 +110,8 @@ impl StateCell {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set(&self, next: SourceState) {
+    /// Tells whether that is news.
+    pub(super) fn set(&self, next: SourceState) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let told = state.says_the_same_as(&next);
         *state = next;
@@ -118,6 +119,7 @@ impl StateCell {
         if !told {
             self.notices.add(&self.id);
         }
+        !told
     }
 
     /// The watch has reached `version`.

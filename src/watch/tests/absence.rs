@@ -18,6 +18,8 @@ async fn a_kind_appears_disappears_and_comes_back() {
     let state = bench.state(&widgets(), not_installed).await;
     let message = "the API server does not serve example.com/v1 Widget".to_owned();
     assert_eq!(state, SourceState::NotInstalled { message });
+    // once proven it is told, so that what comes later is known to be new
+    bench.expect(&["absent"]).await;
 
     bench.api.set("a");
     bench.api.serve(&["v1"], VERBS);

@@ -145,6 +145,28 @@ async fn an_object_too_large_or_too_deep_is_told_without_its_content_and_costs_o
 }
 
 #[tokio::test]
+async fn an_object_that_waits_for_its_finalizer_is_removed_when_it_is_gone_and_not_before() {
+    let world = World::shared().await;
+    world.widgets().await;
+    world.subscribe("finalizer", of_widgets()).await;
+    let api = world.widget_api().await;
+    let with = |finalizers: Value| {
+        let mut object = widget("w", json!({}));
+        object["metadata"]["finalizers"] = finalizers;
+        object
+    };
+    put(&api, &with(json!(["example.com/wait"]))).await;
+    world.until_told("finalizer", "its arrival", |told| told.len() == 1).await;
+    delete(&api, "w").await;
+    let told = world.until_told("finalizer", "that it is to be deleted", |told| told.len() == 2).await;
+    assert_eq!(told[1].change, "updated");
+    assert!(told[1].body["change"]["object"]["metadata"]["deletionTimestamp"].is_string());
+    put(&api, &with(json!([]))).await;
+    let told = world.until_told("finalizer", "its end", |told| told.last().is_some_and(|one| one.change == "removed"));
+    assert!(told.await.iter().filter(|one| one.change == "removed").count() == 1);
+}
+
+#[tokio::test]
 async fn an_object_with_odd_content_is_told_as_it_is() {
     let world = World::shared().await;
     world.widgets().await;

@@ -35,10 +35,15 @@ async fn a_kind_that_is_not_installed_yet_holds_up_nothing_and_is_watched_as_soo
     // the other kind is delivered meanwhile
     world.config_map("meanwhile", json!({})).await;
     world.told_exactly("later", &["new meanwhile"]).await;
+    // once it is certain that there is no such kind, none of its objects existed already: they are all new, also those
+    // that are there before the operator has noticed their kind
+    let certain = || async { world.operator().log().contains("the kind is not served").then_some(()) };
+    eventually(LATER, certain).await.expect("absence is proven");
     world.widgets().await;
-    until_ready(&world, "later", "True", "Watching").await;
     world.widget("first", json!({})).await;
-    world.told_exactly("later", &["new meanwhile", "new first"]).await;
+    until_ready(&world, "later", "True", "Watching").await;
+    world.widget("second", json!({})).await;
+    world.told_exactly("later", &["new meanwhile", "new first", "new second"]).await;
 }
 
 #[tokio::test]
