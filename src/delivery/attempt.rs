@@ -17,8 +17,8 @@ use changehook_core::retry::parse_retry_after;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Client, Response};
 
-use super::endpoint::{Endpoint, HeaderSource, SecretKey, reserved};
-use super::secrets::{SecretBytes, SecretError, Secrets};
+use super::endpoint::{Endpoint, HeaderSource, reserved};
+use super::secrets::{SecretError, Secrets};
 use super::{client, fault};
 
 const X_SIGNATURE_256: HeaderName = HeaderName::from_static("x-signature-256");
@@ -123,10 +123,7 @@ impl Courier {
         for entry in endpoint.headers.iter().filter(|entry| !reserved(&entry.name)) {
             let value = match &entry.value {
                 HeaderSource::Literal(value) => value.clone(),
-                HeaderSource::Secret(key) => {
-                    let bytes = self.secrets.get(&endpoint.namespace, key).await?;
-                    header_value(&bytes).map_err(|why| not_a_header(endpoint, key, why))?
-                }
+                HeaderSource::Secret(key) => self.secrets.header(&endpoint.namespace, key).await?.1,
             };
             headers.insert(entry.name.clone(), value);
         }
@@ -138,20 +135,6 @@ impl Courier {
 fn ours(text: &str) -> Result<HeaderValue, NotStarted> {
     HeaderValue::from_str(text)
         .map_err(|_| NotStarted::Failed(fault::event(Reason::RenderFailed, "the request's headers could not be built")))
-}
-
-fn header_value(bytes: &SecretBytes) -> Result<HeaderValue, &'static str> {
-    let text = std::str::from_utf8(bytes.as_bytes()).map_err(|_| "it is not UTF-8 text")?;
-    if text.ends_with(['\n', '\r']) {
-        return Err("it ends with a line break; create the Secret without one");
-    }
-    let mut value = HeaderValue::from_str(text).map_err(|_| "it contains a line break or another control character")?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn not_a_header(endpoint: &Endpoint, key: &SecretKey, why: &'static str) -> SecretError {
-    SecretError::NotAHeader { namespace: endpoint.namespace.clone(), name: key.name.clone(), key: key.key.clone(), why }
 }
 
 fn not_rendered(error: &RenderError) -> Failure {

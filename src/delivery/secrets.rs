@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{AsyncReadExt, FutureExt};
+use http::HeaderValue;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::core::Request;
@@ -177,6 +178,18 @@ impl Secrets {
         }
     }
 
+    /// The same as a header's value, with the bytes it is made of.
+    pub async fn header(&self, namespace: &str, key: &SecretKey) -> Result<(SecretBytes, HeaderValue), SecretError> {
+        let bytes = self.get(namespace, key).await?;
+        let value = header_value(&bytes).map_err(|why| SecretError::NotAHeader {
+            namespace: namespace.to_owned(),
+            name: key.name.clone(),
+            key: key.key.clone(),
+            why,
+        })?;
+        Ok((bytes, value))
+    }
+
     /// Have the Secret read anew before it is used again: the endpoint refused what was made with it, or it changed.
     /// Reads stay 100 ms apart even so, for an endpoint that refuses everything.
     pub fn invalidate(&self, namespace: &str, name: &str) {
@@ -186,6 +199,16 @@ impl Secrets {
     fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn header_value(bytes: &SecretBytes) -> Result<HeaderValue, &'static str> {
+    let text = std::str::from_utf8(bytes.as_bytes()).map_err(|_| "it is not UTF-8 text")?;
+    if text.ends_with(['\n', '\r']) {
+        return Err("it ends with a line break; create the Secret without one");
+    }
+    let mut value = HeaderValue::from_str(text).map_err(|_| "it contains a line break or another control character")?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// One GET, or the news that it took too long.

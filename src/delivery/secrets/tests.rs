@@ -268,3 +268,9 @@ async fn no_byte_of_a_secret_is_logged_at_any_level() {
     assert!(!logged.is_empty());
     assert!(!logged.contains("aHVzaC1odXNo") && !logged.contains("hush-hush"), "{logged}");
 }
+
+#[test]
+fn a_header_from_a_secret_shows_nothing_in_debug() {
+    let value = header_value(&SecretBytes::from(b"hush".to_vec())).unwrap();
+    assert_eq!(format!("{value:?}"), "Sensitive");
+}
