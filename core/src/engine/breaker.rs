@@ -80,6 +80,10 @@ impl Breaker {
         self.step
     }
 
+    pub fn has_answered(&self) -> bool {
+        self.last_success.is_some()
+    }
+
     pub fn succeeded_since(&self, mono: u64) -> bool {
         self.last_success.is_some_and(|at| at >= mono)
     }
