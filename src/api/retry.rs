@@ -22,7 +22,7 @@ pub struct RetryPolicy {
     #[schemars(range(min = 0, max = 100))]
     pub jitter_percent: i32,
     /// Statuses that are retried although they are final without being listed here: 4xx, 429 among them. 5xx are
-    /// retried always and may be listed. A Retry-After header is honoured for the statuses that are retried.
+    /// retried always and may be listed. A Retry-After header is honoured for the statuses listed here.
     #[schemars(
         length(max = 32),
         inner(range(min = 400, max = 599)),

@@ -16,6 +16,8 @@ pub const RESERVED_HEADERS: &[&str] = &[
     "te",
     "trailer",
     "upgrade",
+    "expect",
+    "http2-settings",
     "user-agent",
     "x-signature",
     "x-signature-256",

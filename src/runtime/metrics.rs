@@ -14,7 +14,11 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub fn registry() -> Registry {
     // No prefix: every room registers whole names, so that a search for a name finds where it comes from.
     let mut registry = Registry::default();
-    registry.register("changehook_build", "The build that runs", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+    registry.register(
+        "changehook_build",
+        "The build that runs",
+        Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+    );
     registry
 }
 

@@ -145,3 +145,12 @@ fn neither_debug_output_nor_a_problem_shows_the_url_or_a_header_value() {
     assert_eq!(found.len(), 2);
     assert!(!format!("{found:?}").contains("s3cret"), "{found:?}");
 }
+
+#[test]
+fn every_header_that_would_be_left_out_of_a_request_is_refused_and_no_other() {
+    use crate::api::rules::RESERVED_HEADERS;
+    use crate::delivery::endpoint::RESERVED;
+    let refused = |name: &str| RESERVED_HEADERS.contains(&name) || name.starts_with("proxy-");
+    assert!(RESERVED.iter().all(|name| refused(name)), "{RESERVED:?}");
+    assert!(RESERVED_HEADERS.iter().all(|name| RESERVED.contains(name)), "{RESERVED_HEADERS:?}");
+}

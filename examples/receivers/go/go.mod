@@ -1,0 +1,3 @@
+module example.com/changehook-receiver
+
+go 1.22
