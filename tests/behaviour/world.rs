@@ -180,6 +180,17 @@ impl World {
         }
     }
 
+    /// Patches a subscription (JSON merge patch).
+    pub async fn patch(&self, name: &str, patch: &Value) {
+        self.kubectl(&["patch", "whsub", name, "--type=merge", "--patch", &patch.to_string()]).await;
+    }
+
+    /// Applies a manifest that the API server refuses, and gives what it says.
+    pub async fn refused(&self, manifest: &Value) -> String {
+        let applied = self.plane().apply_yaml(&manifest.to_string(), &self.namespace).await;
+        format!("{:?}", applied.expect_err("the manifest is refused"))
+    }
+
     fn log_tail(&self) -> String {
         let log = self.operator.as_ref().map(|operator| operator.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
