@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The first one.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at a subscription that lacks nothing, give or take a fifth: a Secret may go without a word.
-const STEADY: Duration = Duration::from_secs(300);
+const STEADY: Duration = Duration::from_mins(5);
 
 /// Why the controller ended.
 #[derive(Debug, thiserror::Error)]

@@ -109,3 +109,94 @@ fn weigh(before: &SubscriptionStatus, after: &SubscriptionStatus) -> Change {
         (false, false) => Change::Counters,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use changehook_core::plan::SubscriptionId;
+
+    use super::*;
+    use crate::api::conditions::Reason;
+    use crate::status::Standing;
+
+    fn now(mono: u64) -> Now {
+        Now { mono, wall: 0 }
+    }
+
+    fn card() -> Card {
+        let verdict = Verdict {
+            subscription: SubscriptionId { uid: "u".into() },
+            namespace: "shop".to_owned(),
+            name: "hook".to_owned(),
+            generation: 1,
+            before: SubscriptionStatus::default(),
+            standing: Standing::Progressing { message: "reading".to_owned() },
+            suspended: false,
+            silent: false,
+            host: None,
+            remarks: Vec::new(),
+        };
+        Card::new(verdict, None)
+    }
+
+    fn written(card: &mut Card, mono: u64) {
+        let status = card.news(now(mono)).unwrap();
+        card.begins(mono);
+        card.succeeded(status);
+    }
+
+    #[test]
+    fn what_was_written_is_not_written_again_and_the_next_flip_waits_a_second() {
+        let mut card = card();
+        assert_eq!(card.due(now(5_000)), Some(5_200));
+        assert_eq!(card.due(now(5_100)), Some(5_200), "since when it is due does not move");
+        written(&mut card, 5_200);
+        assert_eq!(card.due(now(5_300)), None);
+        card.verdict.standing = Standing::Stalled { reason: Reason::InvalidSpec, message: "why".to_owned() };
+        assert_eq!(card.due(now(5_300)), Some(6_200));
+    }
+
+    #[test]
+    fn what_comes_back_to_what_was_written_is_due_no_more() {
+        let mut card = card();
+        written(&mut card, 5_000);
+        let standing = card.verdict.standing.clone();
+        card.verdict.standing = Standing::Progressing { message: "else".to_owned() };
+        assert!(card.due(now(6_000)).is_some());
+        card.verdict.standing = standing;
+        assert_eq!(card.due(now(6_100)), None);
+    }
+
+    #[test]
+    fn a_card_whose_write_is_under_way_is_not_due_and_what_changed_meanwhile_is_due_afterwards() {
+        let mut card = card();
+        let status = card.news(now(5_000)).unwrap();
+        card.begins(5_000);
+        card.verdict.generation = 2;
+        assert_eq!(card.due(now(5_100)), None);
+        card.succeeded(status);
+        assert_eq!(card.due(now(5_900)), Some(6_100));
+    }
+
+    #[test]
+    fn a_write_that_fails_is_tried_again_later_and_later() {
+        let mut card = card();
+        let mut mono = 0;
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            card.begins(mono);
+            card.failed(mono);
+            let due = card.due(now(mono)).unwrap();
+            waits.push(due - mono);
+            mono = due;
+        }
+        assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 32_000, 32_000]);
+        written(&mut card, mono);
+        card.verdict.generation = 2;
+        card.begins(mono);
+        card.failed(mono);
+        assert_eq!(card.due(now(mono)), Some(mono + 2_000));
+        card.begins(mono);
+        card.pointless(mono);
+        assert_eq!(card.due(now(mono)), Some(mono + 32_000));
+    }
+}

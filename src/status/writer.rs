@@ -154,12 +154,11 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
             }
             News::Verdict(verdict) => {
                 let id = verdict.subscription.clone();
-                match self.cards.get_mut(&id) {
-                    Some(card) => card.verdict = *verdict,
-                    None => {
-                        let early = self.early.remove(&id).map(|(_, view)| view);
-                        self.cards.insert(id.clone(), Card::new(*verdict, early));
-                    }
+                if let Some(card) = self.cards.get_mut(&id) {
+                    card.verdict = *verdict;
+                } else {
+                    let early = self.early.remove(&id).map(|(_, view)| view);
+                    self.cards.insert(id.clone(), Card::new(*verdict, early));
                 }
                 self.reschedule(&id);
             }

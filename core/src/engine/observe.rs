@@ -140,10 +140,9 @@ pub(super) fn decide(
         return None;
     }
     let mark = match desk.baselines.get(&key.kind) {
-        Some(Baseline::Waiting) => return None,
         // The kind was given up by an edit, so nothing more will be seen of it. What was gone before is still told.
         None if matches!(slot.shown, Shown::Gone { .. } | Shown::Deselected { .. }) => None,
-        None => return None,
+        None | Some(Baseline::Waiting) => return None,
         Some(Baseline::Open { mark, .. }) => Some(*mark),
         Some(Baseline::Closed) => None,
     };
