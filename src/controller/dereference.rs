@@ -91,13 +91,12 @@ struct Read {
 
 async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
     let key = secret_key(used.key.clone());
-    if used.signs {
-        let bytes = context.secrets.get(namespace, &key).await?;
-        let ends_with_line_break = bytes.as_bytes().ends_with(b"\n");
-        return Ok(Read { hash: content_hash(&bytes), ends_with_line_break });
+    if !used.signs {
+        // What no request could carry is found here, not when the first change is to be sent.
+        context.secrets.get_header(namespace, &key).await?;
     }
-    let (bytes, _value) = context.secrets.header(namespace, &key).await?;
-    Ok(Read { hash: content_hash(&bytes), ends_with_line_break: false })
+    let bytes = context.secrets.get(namespace, &key).await?;
+    Ok(Read { hash: content_hash(&bytes), ends_with_line_break: used.signs && bytes.as_bytes().ends_with(b"\n") })
 }
 
 /// The shared watch of the kind; where that is forbidden, one of the namespace alone.

@@ -123,7 +123,7 @@ impl Courier {
         for entry in endpoint.headers.iter().filter(|entry| !reserved(&entry.name)) {
             let value = match &entry.value {
                 HeaderSource::Literal(value) => value.clone(),
-                HeaderSource::Secret(key) => self.secrets.header(&endpoint.namespace, key).await?.1,
+                HeaderSource::Secret(key) => self.secrets.get_header(&endpoint.namespace, key).await?,
             };
             headers.insert(entry.name.clone(), value);
         }

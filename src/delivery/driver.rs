@@ -227,7 +227,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
     }
 
     fn answered(&mut self, joined: Result<(Id, Outcome), JoinError>) {
-        let now = (self.inputs.now)();
+        let now = rounded_up((self.inputs.now)());
         let (id, outcome) = match joined {
             Ok(done) => done,
             Err(error) => {
@@ -370,6 +370,12 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         let tell = (!self.untold.is_empty()).then_some(TELL_EVERY);
         engine.into_iter().chain(tell).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
+}
+
+/// Time is counted in whole milliseconds, rounded down. A wait that begins now begins at the end of this one, so that no
+/// retry comes earlier than promised, not even by a part of a millisecond.
+fn rounded_up(now: Now) -> Now {
+    Now { mono: now.mono + 1, ..now }
 }
 
 async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<u64, LedgerError> {

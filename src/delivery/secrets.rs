@@ -178,16 +178,11 @@ impl Secrets {
         }
     }
 
-    /// The same as a header's value, with the bytes it is made of.
-    pub async fn header(&self, namespace: &str, key: &SecretKey) -> Result<(SecretBytes, HeaderValue), SecretError> {
+    /// The value under `key` as a header's; its `Debug` shows nothing.
+    pub async fn get_header(&self, namespace: &str, key: &SecretKey) -> Result<HeaderValue, SecretError> {
         let bytes = self.get(namespace, key).await?;
-        let value = header_value(&bytes).map_err(|why| SecretError::NotAHeader {
-            namespace: namespace.to_owned(),
-            name: key.name.clone(),
-            key: key.key.clone(),
-            why,
-        })?;
-        Ok((bytes, value))
+        let name = SecretName { namespace: namespace.to_owned(), name: key.name.clone() };
+        header_value(&bytes).map_err(|why| name.not_a_header(&key.key, why))
     }
 
     /// Have the Secret read anew before it is used again: the endpoint refused what was made with it, or it changed.
@@ -199,16 +194,6 @@ impl Secrets {
     fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn header_value(bytes: &SecretBytes) -> Result<HeaderValue, &'static str> {
-    let text = std::str::from_utf8(bytes.as_bytes()).map_err(|_| "it is not UTF-8 text")?;
-    if text.ends_with(['\n', '\r']) {
-        return Err("it ends with a line break; create the Secret without one");
-    }
-    let mut value = HeaderValue::from_str(text).map_err(|_| "it contains a line break or another control character")?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// One GET, or the news that it took too long.
@@ -261,6 +246,16 @@ async fn read_wiping(from: &mut (impl futures::AsyncRead + Unpin)) -> std::io::R
     }
 }
 
+fn header_value(bytes: &SecretBytes) -> Result<HeaderValue, &'static str> {
+    let text = std::str::from_utf8(bytes.as_bytes()).map_err(|_| "it is not UTF-8 text")?;
+    if text.ends_with(['\n', '\r']) {
+        return Err("it ends with a line break; create the Secret without one");
+    }
+    let mut value = HeaderValue::from_str(text).map_err(|_| "it contains a line break or another control character")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 /// The status of an answer is looked at by its code: the reason is missing in plain-text answers.
 fn failed(name: &SecretName, error: &kube::Error) -> SecretError {
     match error {
@@ -302,6 +297,10 @@ impl SecretName {
 
     fn empty(&self, key: &str) -> SecretError {
         SecretError::EmptyValue { namespace: self.namespace.clone(), name: self.name.clone(), key: key.to_owned() }
+    }
+
+    fn not_a_header(&self, key: &str, why: &'static str) -> SecretError {
+        SecretError::NotAHeader { namespace: self.namespace.clone(), name: self.name.clone(), key: key.to_owned(), why }
     }
 
     fn too_large(&self, key: &str) -> SecretError {

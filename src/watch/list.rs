@@ -28,10 +28,19 @@ pub(super) struct Lister {
     pub(super) streaming_after: Option<Instant>,
 }
 
+/// A complete list.
+pub(super) struct Listed {
+    /// As of which version.
+    pub(super) rv: u64,
+    /// The watch that goes on from there, if the list was its beginning.
+    pub(super) lines: Option<Lines>,
+    /// Each object could be read, or at least its name.
+    pub(super) whole: bool,
+}
+
 /// What became of a streaming list.
 pub(super) enum Streamed {
-    /// Complete as of a version; the watch goes on from there.
-    Complete(u64, Box<Lines>),
+    Complete(Box<Listed>),
     /// The API server does not serve it, or it broke off.
     Fallback(&'static str),
 }
@@ -121,8 +130,9 @@ impl Lister {
                 Line::Bookmark { ends_list: false, .. } => {}
                 Line::Bookmark { rv, ends_list: true } => {
                     fresh(rv, known, out)?;
+                    let whole = unreadable != Unreadable::Unknown;
                     out.send(SourceEvent::ListEnded { rv, unreadable }).await?;
-                    return Ok(Streamed::Complete(rv, Box::new(lines)));
+                    return Ok(Streamed::Complete(Box::new(Listed { rv, lines: Some(lines), whole })));
                 }
                 Line::Error(_) => return Ok(Streamed::Fallback("broken off by an error")),
                 Line::Garbled => {
@@ -134,7 +144,7 @@ impl Lister {
     }
 
     /// A list by pages, all of one version.
-    pub(super) async fn pages(&mut self, target: &Target, out: &mut Out) -> Result<u64, ListError> {
+    pub(super) async fn pages(&mut self, target: &Target, out: &mut Out) -> Result<Listed, ListError> {
         let mut unreadable = Unreadable::Named(Vec::new());
         let mut first: Option<u64> = None;
         let mut token: Option<String> = None;
@@ -166,8 +176,9 @@ impl Lister {
                 out.listed(item, &mut unreadable).await?;
             }
             let Some(next) = page.next else {
+                let whole = unreadable != Unreadable::Unknown;
                 out.send(SourceEvent::ListEnded { rv, unreadable }).await?;
-                return Ok(rv);
+                return Ok(Listed { rv, lines: None, whole });
             };
             token = Some(next);
         }

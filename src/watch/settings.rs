@@ -23,6 +23,9 @@ pub struct Settings {
     pub backoff_max: Duration,
     /// The longest delay while the kind is not installed.
     pub absent_retry_max: Duration,
+    /// For how long a line that says nothing readable may have hidden a change before the kind is listed anew; longer
+    /// each time, up to `resume_within`.
+    pub doubt_min: Duration,
     /// What lies at least between the two discoveries that prove a kind absent.
     pub absence_gap: Duration,
     /// For how long sources of one group and version share what discovery said.
@@ -50,6 +53,7 @@ impl Default for Settings {
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
             absent_retry_max: Duration::from_secs(10),
+            doubt_min: Duration::from_secs(20),
             absence_gap: Duration::from_secs(5),
             discovery_ttl: Duration::from_secs(10),
             streaming_pause: Duration::from_secs(600),

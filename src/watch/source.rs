@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::decode::{GARBLED, Item, Line, Reader};
 use super::discover::{Discovery, Found, Target};
-use super::list::{ListError, Lister, Streamed};
+use super::list::{ListError, Listed, Lister, Streamed};
 use super::metrics::{ListKind, Metrics, Restart};
 use super::pace::Pace;
 use super::report::Out;
@@ -44,8 +44,8 @@ struct Position {
     contact: Instant,
     /// ERROR events since the last good line.
     errors: u32,
-    /// A line was seen of which nobody knows what object it was about, so a list has to follow, in time.
-    doubtful: bool,
+    /// Something was shown of which nobody knows what object it was about, so a list has to follow by then.
+    doubtful: Option<Instant>,
 }
 
 /// How one connection of a watch ended.
@@ -71,6 +71,8 @@ pub(super) struct Source {
     troubled: bool,
     calls: Pace,
     relists: Pace,
+    /// How long what is in doubt may stay so; longer each time, as it may be in doubt for ever.
+    doubts: Pace,
 }
 
 impl Source {
@@ -86,6 +88,7 @@ impl Source {
         let gvk = Arc::new(out.source.gvk.clone());
         let pace = |seed| Pace::new(settings.backoff_min, settings.backoff_max, seed);
         let (calls, relists) = (pace(seed), pace(seed.rotate_left(32)));
+        let doubts = Pace::new(settings.doubt_min, settings.resume_within, seed.rotate_left(16));
         let lister = Lister {
             client,
             reader: Reader { gvk, metadata_only: false },
@@ -105,6 +108,7 @@ impl Source {
             troubled: false,
             calls,
             relists,
+            doubts,
         }
     }
 
@@ -116,13 +120,14 @@ impl Source {
     pub(super) async fn run(&mut self) {
         loop {
             let halt = match self.list().await {
-                Ok((target, rv, lines)) => {
+                Ok((target, Listed { rv, lines, whole })) => {
                     self.calls.reset();
                     self.troubled = false;
                     self.absent_since = None;
                     self.state.set(SourceState::Watching { namespaced: target.namespaced, rv });
                     tracing::info!(source = %self.id(), rv, "listed");
-                    self.watch(&target, rv, lines).await
+                    let doubtful = (!whole).then(|| self.doubt());
+                    self.watch(&target, Position { rv, contact: Instant::now(), errors: 0, doubtful }, lines).await
                 }
                 Err(halt) => halt,
             };
@@ -159,11 +164,11 @@ impl Source {
     }
 
     /// Finds the kind and lists it completely.
-    async fn list(&mut self) -> Result<(Target, u64, Option<Lines>), Halt> {
+    async fn list(&mut self) -> Result<(Target, Listed), Halt> {
         let max_age = if self.troubled { self.settings.discovery_ttl / 5 } else { self.settings.discovery_ttl };
         let target = self.find(max_age).await?;
         match self.list_at(&target).await {
-            Ok((rv, lines)) => Ok((target, rv, lines)),
+            Ok(listed) => Ok((target, listed)),
             Err(ListError::Halt(halt)) => Err(halt),
             Err(ListError::Call(verb, error)) if error.code() == Some(404) => {
                 // what discovery said may be what it no longer says
@@ -175,12 +180,12 @@ impl Source {
         }
     }
 
-    async fn list_at(&mut self, target: &Target) -> Result<(u64, Option<Lines>), ListError> {
+    async fn list_at(&mut self, target: &Target) -> Result<Listed, ListError> {
         if self.lister.may_stream() {
             match self.lister.stream(target, &mut self.out).await? {
-                Streamed::Complete(rv, lines) => {
+                Streamed::Complete(listed) => {
                     self.metrics.listed(ListKind::Streaming);
-                    return Ok((rv, Some(*lines)));
+                    return Ok(*listed);
                 }
                 Streamed::Fallback(why) => {
                     tracing::info!(source = %self.id(), why, "no streaming list, listing by pages");
@@ -188,24 +193,26 @@ impl Source {
                 }
             }
         }
-        let rv = self.lister.pages(target, &mut self.out).await?;
+        let listed = self.lister.pages(target, &mut self.out).await?;
         self.metrics.listed(ListKind::Paged);
-        Ok((rv, None))
+        Ok(listed)
     }
 
     async fn find(&mut self, max_age: Duration) -> Result<Target, Halt> {
         let found = self.discovery.find(self.id(), max_age).await;
         match found.map_err(|error| Halt::Trouble(verdict::undiscovered(self.id(), &error)))? {
-            Found::Here(target) => {
-                self.absent_since = None;
-                self.lister.reader.metadata_only = target.metadata_only;
-                self.target = Some(target.clone());
-                Ok(target)
-            }
+            Found::Here(target) => Ok(self.found(target)),
             Found::Verbs(missing) => Err(Halt::Trouble(verdict::lacks_verbs(self.id(), &missing))),
             Found::ClusterScoped => Err(Halt::Trouble(verdict::cluster_scoped(self.id()))),
             Found::Missing => self.missing().await,
         }
+    }
+
+    fn found(&mut self, target: Target) -> Target {
+        self.absent_since = None;
+        self.lister.reader.metadata_only = target.metadata_only;
+        self.target = Some(target.clone());
+        target
     }
 
     /// Discovery does not show the kind. Only a list that answers 404 and two complete discoveries, some time apart, in
@@ -224,6 +231,12 @@ impl Source {
         }
         let elsewhere = self.discovery.served_versions(&self.id().gvk).await;
         let elsewhere = elsewhere.map_err(|error| Halt::Trouble(verdict::undiscovered(self.id(), &error)))?;
+        if elsewhere.contains(&self.id().gvk.version)
+            && let Ok(Found::Here(target)) = self.discovery.find(self.id(), self.settings.discovery_ttl).await
+        {
+            // it was installed a moment ago
+            return Ok(self.found(target));
+        }
         if elsewhere.is_empty() {
             match self.absent_since {
                 Some(since) if since.elapsed() >= self.settings.absence_gap => {
@@ -241,9 +254,13 @@ impl Source {
         Err(Halt::Trouble(verdict::not_installed(self.id(), &elsewhere)))
     }
 
-    /// Watches from `rv` until that cannot go on.
-    async fn watch(&mut self, target: &Target, rv: u64, mut lines: Option<Lines>) -> Halt {
-        let mut at = Position { rv, contact: Instant::now(), errors: 0, doubtful: false };
+    /// By when a list has to show what was shown unreadably.
+    fn doubt(&mut self) -> Instant {
+        Instant::now() + self.doubts.next(self.settings.resume_within)
+    }
+
+    /// Watches from a position until that cannot go on.
+    async fn watch(&mut self, target: &Target, mut at: Position, mut lines: Option<Lines>) -> Halt {
         loop {
             let began = Instant::now();
             let opened = match lines.take() {
@@ -262,6 +279,9 @@ impl Source {
                 self.calls.reset();
                 self.relists.reset();
             }
+            if at.doubtful.is_none() && began.elapsed() > self.settings.watch_timeout / 2 {
+                self.doubts.reset();
+            }
             let wait = match cut {
                 Cut::Halt(Halt::Trouble(state)) if !matches!(state, SourceState::Unsupported { .. }) => {
                     // what was reported is still as true as it was; the watch is resumed as soon as it can be
@@ -276,7 +296,7 @@ impl Source {
                     if at.errors >= ERRORS_IN_A_ROW {
                         return Halt::Relist(Restart::Error);
                     }
-                    if at.doubtful {
+                    if at.doubtful.is_some() {
                         return Halt::Relist(Restart::Unreadable);
                     }
                     if reason == Restart::Idle && self.is_ahead(target, at.rv).await {
@@ -317,10 +337,17 @@ impl Source {
     /// Takes lines until there are no more, and keeps `at` where the watch has got to.
     async fn follow(&mut self, lines: &mut Lines, at: &mut Position) -> Cut {
         loop {
-            let line = match lines.next(self.settings.idle_timeout).await {
+            let doubt = at.doubtful.map(|by| by.saturating_duration_since(Instant::now()));
+            // looked at before each line, so that a busy watch does not put it off for ever
+            if doubt == Some(Duration::ZERO) {
+                return Cut::Halt(Halt::Relist(Restart::Unreadable));
+            }
+            let idle = self.settings.idle_timeout;
+            let line = match lines.next(doubt.map_or(idle, |doubt| doubt.min(idle))).await {
                 Next::Line(line) => self.lister.reader.line(&line),
                 Next::Ended => return Cut::Resume(Restart::Ended),
                 Next::Lost => return Cut::Resume(Restart::Lost),
+                Next::Idle if at.doubtful.is_some_and(|by| by <= Instant::now()) => continue,
                 Next::Idle => return Cut::Resume(Restart::Idle),
                 Next::TooLong => return Cut::Halt(Halt::Relist(Restart::Oversize)),
             };
@@ -341,12 +368,16 @@ impl Source {
                 }
                 Line::Object(Item::Unreadable { name, rv, why }) => {
                     at.rv = rv.unwrap_or(0).max(at.rv);
-                    at.doubtful |= name.is_none();
+                    if name.is_none() && at.doubtful.is_none() {
+                        at.doubtful = Some(self.doubt());
+                    }
                     self.out.count_unreadable(name.as_ref(), &why);
                     name.map(SourceEvent::Unreadable)
                 }
                 Line::Garbled => {
-                    at.doubtful = true;
+                    if at.doubtful.is_none() {
+                        at.doubtful = Some(self.doubt());
+                    }
                     self.out.count_unreadable(None, GARBLED);
                     None
                 }

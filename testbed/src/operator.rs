@@ -38,6 +38,8 @@ pub struct OperatorOptions<'a> {
     pub server_override: Option<String>,
     /// Its own namespace, created if need be.
     pub namespace: String,
+    /// Where it may send: loopback and plain http, unless a test says otherwise.
+    pub reach: Vec<String>,
     /// More arguments, after the usual ones.
     pub args: Vec<String>,
     /// Its environment, beside PATH; nothing else is passed on from the test's.
@@ -54,6 +56,7 @@ impl<'a> OperatorOptions<'a> {
             control_plane,
             server_override: None,
             namespace: NAMESPACE.to_owned(),
+            reach: ["--allow-cidr", "127.0.0.0/8", "--allow-http"].map(str::to_owned).to_vec(),
             args: Vec::new(),
             env: Vec::new(),
             ready_within: Duration::from_secs(30),
@@ -118,7 +121,8 @@ impl Operator {
             .arg("operator")
             .arg("--kubeconfig")
             .arg(kubeconfig)
-            .args(["--namespace", &options.namespace, "--allow-cidr", "127.0.0.0/8", "--allow-http"])
+            .args(["--namespace", &options.namespace])
+            .args(&options.reach)
             .args(["--admin-address", "127.0.0.1:0", "--log-format", "text"])
             .args(&options.args);
         let child = Child::spawn("changehook operator", command, &scratch.path().join("operator.log"))?;

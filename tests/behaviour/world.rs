@@ -29,6 +29,7 @@ pub struct World {
     pub operator: Option<Arc<Operator>>,
     pub receiver: Receiver,
     pub namespace: String,
+    client: kube::Client,
 }
 
 /// The operator's program.
@@ -64,9 +65,13 @@ impl World {
 
     async fn with(plane: Plane, operator: Option<Arc<Operator>>) -> Self {
         let receiver = Receiver::start().await.expect("a receiver starts");
-        let mut world = Self { plane, operator, receiver, namespace: String::new() };
-        world.namespace = world.plane().namespace("test").await.expect("a namespace can be created");
-        world
+        let control_plane = match &plane {
+            Plane::Shared(control_plane) => control_plane,
+            Plane::Private(control_plane) => &**control_plane,
+        };
+        let namespace = control_plane.namespace("test").await.expect("a namespace can be created");
+        let client = control_plane.client().await.expect("a client can be made");
+        Self { plane, operator, receiver, namespace, client }
     }
 
     pub fn plane(&self) -> &ControlPlane {
@@ -133,10 +138,12 @@ impl World {
         self.ready(name).await;
     }
 
-    /// The subscription as the API server has it.
+    /// The subscription as the API server has it. Not through kubectl: whoever waits asks forty times a second.
     pub async fn get(&self, name: &str) -> Value {
-        let text = self.kubectl(&["get", "whsub", name, "-o", "json"]).await;
-        serde_json::from_str(&text).expect("kubectl prints JSON")
+        let address =
+            format!("/apis/changehook.dev/v1alpha1/namespaces/{}/webhooksubscriptions/{name}", self.namespace);
+        let request = http::Request::get(address).body(Vec::new()).expect("names need no escaping");
+        self.client.request(request).await.expect("the subscription is there")
     }
 
     /// Waits until the subscription is as `wanted` says, and gives it.

@@ -1,226 +1,122 @@
-//! Plans and baselines: how a subscription starts, is edited and ends.
+//! Baselines: what exists when a kind is first seen, or newly selected, is taken as known; and what a complete list says of
+//! objects that only the ledger knows.
 //!
 //! Touches nothing. Invariants: while a baseline is open nothing of its subscription is declared; once it is closed it
 //! adopts nothing; it closes only when every adopted entry is durable.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::breaker::Breaker;
-use super::desk::{Baseline, Desk};
-use super::observe::settle;
-use super::slot::{Phase, Shown, Slot};
-use super::{Engine, Shared, Subscription};
+use super::desk::Baseline;
+use super::slot::{Shown, Slot};
+use super::{Engine, ObjectKey, Subscription};
 use crate::Now;
-use crate::ledger::{Acked, Fact, Mark};
-use crate::object::{GroupKind, ObjectKey, ObjectName, Unreadable};
-use crate::plan::{Plan, SubscriptionId};
+use crate::ledger::Fact;
+use crate::object::ObservedBy;
+use crate::object::{GroupKind, ObjectName, Unreadable};
+use crate::plan::SubscriptionId;
 
 impl Engine {
-    /// A subscription is new, or was edited. Follow it with [`Engine::replanned`] for each object it now sees, then with
-    /// [`Engine::synced`] for each kind whose list is complete.
-    pub fn plan(&mut self, now: Now, plan: Plan) {
-        let id = plan.id.clone();
-        let book = self.unclaimed.remove(&id);
-        let subscription = self
-            .subscriptions
-            .entry(id.clone())
-            .or_insert_with(|| Subscription { slots: HashMap::new(), desk: Desk::new(plan.clone(), now.wall) });
-        if let Some(book) = book {
-            for (key, entry) in book.entries {
-                subscription.desk.enlist(&key, &entry.named);
-                let slot = Slot::restored(entry);
-                if slot.parked.is_some() {
-                    subscription.desk.parked.insert(key.clone());
-                    subscription.desk.outage.push_back(key.clone());
-                }
-                subscription.slots.insert(key, slot);
+    /// The list of a kind is complete as of `rv`, for this subscription's part of it.
+    pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
+        self.complete(now, id, kind, |slot| may_be_absent(unreadable, slot).then_some(rv), rv);
+    }
+
+    /// Discovery proved that the kind is served no more: every object of it is gone, whatever version it had.
+    pub fn kind_absent(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind) {
+        self.complete(now, id, kind, |slot| Some(slot.highest_rv()), 0);
+    }
+
+    /// `absent_as_of` says as of which version an object is gone that was not shown, if it is; `rv` is what the kind's
+    /// baseline reaches to at least.
+    fn complete(
+        &mut self,
+        now: Now,
+        id: &SubscriptionId,
+        kind: &GroupKind,
+        absent_as_of: impl Fn(&Slot) -> Option<u64>,
+        rv: u64,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        let gone = subscription.find_gone(now, kind, absent_as_of);
+        if let Some((kind, _)) = subscription.desk.baselines.get_key_value(kind) {
+            subscription.desk.listed.insert(Arc::clone(kind));
+        }
+        let keys = match subscription.desk.baselines.get_key_value(kind).map(|(kind, at)| (Arc::clone(kind), *at)) {
+            Some((kind, Baseline::Waiting { mark })) => {
+                let shown = subscription.slots.iter().filter(|(key, _)| key.kind == kind).filter_map(|(_, slot)| {
+                    if let Shown::Selected { row, .. } = &slot.shown { Some(row.rv) } else { None }
+                });
+                // A row may be newer than the list; it was there before the baseline was set all the same.
+                let mark = mark.unwrap_or_else(|| shown.max().unwrap_or(0).max(rv));
+                let fact = Fact::Mark { kind: Arc::clone(&kind), rv: mark, open: true };
+                let closes_at_seq = self.shared.record(now, &subscription.desk, fact);
+                let open = Baseline::Open { mark, closes_at_seq };
+                subscription.desk.baselines.insert(Arc::clone(&kind), open);
+                self.shared.journal.hurry();
+                self.shared.opening.insert(id.clone());
+                subscription.slots.keys().filter(|key| key.kind == kind).cloned().collect()
             }
-            for (kind, Mark { rv, open }) in book.marks {
-                // An open mark is simply set again once the list is complete.
-                let _ = rv;
-                let baseline = if open { Baseline::Waiting } else { Baseline::Closed };
-                subscription.desk.baselines.insert(kind, baseline);
-            }
-        }
-        let old = std::mem::replace(&mut subscription.desk.plan, plan);
-        let desk = &mut subscription.desk;
-        let kinds: Vec<Arc<GroupKind>> =
-            desk.plan.interests.iter().map(|interest| Arc::new(interest.gvk.group_kind())).collect();
-        desk.baselines.retain(|kind, _| kinds.contains(kind));
-        for (kind, interest) in kinds.iter().zip(&desk.plan.interests) {
-            let edited = old
-                .interests
-                .iter()
-                .find(|other| other.gvk.group_kind() == **kind)
-                .is_some_and(|other| other.selector != interest.selector || other.namespace != interest.namespace);
-            let baseline = desk.baselines.entry(Arc::clone(kind)).or_insert(Baseline::Waiting);
-            if edited {
-                *baseline = Baseline::Waiting;
-            }
-        }
-        if old.config_hash != desk.plan.config_hash {
-            subscription.start_afresh(&mut self.shared, now);
-        }
-        if old.changes.updated != subscription.desk.plan.changes.updated {
-            subscription.change_recipe(&mut self.shared, now);
-        }
-        let keys: Vec<ObjectKey> = subscription.slots.keys().cloned().collect();
+            Some((_, Baseline::Open { .. } | Baseline::Closed)) | None => gone,
+        };
         for key in keys {
             subscription.reconsider(&mut self.shared, now, &key);
         }
-        subscription.desk.paused_until = 0;
-        self.shared.ring.enlist(&subscription.desk.plan.namespace, &id);
-        self.shared.mark_changed(&id);
-    }
-
-    /// The subscription is gone: nothing more is started for it, what it owed is dropped.
-    pub fn remove(&mut self, now: Now, id: &SubscriptionId) {
-        let Some(subscription) = self.subscriptions.remove(id) else { return };
-        for slot in subscription.slots.into_values().filter(|slot| slot.phase == Phase::Declaring) {
-            if let Some(permit) = slot.permit {
-                self.shared.ring.give_permit(&permit.host);
-            }
-        }
-        self.shared.outbox.retain(|attempt| {
-            let stays = attempt.event.subscription != *id;
-            if !stays {
-                self.shared.ring.give_permit(&attempt.host);
-            }
-            stays
-        });
-        self.shared.record(now, id, Fact::Forget, false);
-        self.shared.changed.remove(id);
-    }
-
-    /// The list of a kind is complete as of `rv`, for this subscription's part of it.
-    pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
-        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
-        let Subscription { slots, desk } = subscription;
-        // What an earlier life knew and the list does not show is gone.
-        let mut gone = Vec::new();
-        let mut mark = rv;
-        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
-            match &slot.shown {
-                Shown::Unknown if proves_absence(unreadable, slot) => {
-                    slot.shown = Shown::Gone { rv };
-                    slot.detected_at = now.wall;
-                    gone.push(key.clone());
-                }
-                Shown::Selected { row, .. } => mark = mark.max(row.rv),
-                Shown::Unknown | Shown::Deselected { .. } | Shown::Gone { .. } => {}
-            }
-        }
-        let kind = match desk.baselines.get_key_value(kind) {
-            Some((kind, Baseline::Waiting)) => Arc::clone(kind),
-            Some((_, Baseline::Open { .. } | Baseline::Closed)) | None => {
-                for key in gone {
-                    subscription.reconsider(&mut self.shared, now, &key);
-                }
-                return;
-            }
-        };
-        let shared = &mut self.shared;
-        shared.record(now, id, Fact::Mark { kind: Arc::clone(&kind), rv: mark, open: true }, true);
-        desk.baselines.insert(Arc::clone(&kind), Baseline::Open { mark, closes_at_seq: u64::MAX });
-        let keys: Vec<ObjectKey> = slots.keys().filter(|key| key.kind == kind).cloned().collect();
-        for key in keys {
-            subscription.reconsider(shared, now, &key);
-        }
-        let closes_at_seq = shared.seq;
-        subscription.desk.baselines.insert(kind, Baseline::Open { mark, closes_at_seq });
-        shared.opening.push(id.clone());
     }
 
     /// Baselines whose entries are durable are closed, and what was held for them goes on.
     pub(super) fn close_baselines(&mut self, now: Now) {
-        let opening = std::mem::take(&mut self.shared.opening);
+        let Self { subscriptions, shared, .. } = self;
+        let opening = std::mem::take(&mut shared.opening);
         for id in opening {
-            let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
-            let desk = &mut subscription.desk;
+            let Some(Subscription { desk, .. }) = subscriptions.get_mut(&id) else { continue };
             let mut closed = Vec::new();
-            let mut still_open = false;
             for (kind, baseline) in &mut desk.baselines {
-                match *baseline {
-                    Baseline::Open { mark, closes_at_seq } if closes_at_seq <= self.shared.durable_seq => {
-                        *baseline = Baseline::Closed;
-                        closed.push((Arc::clone(kind), mark));
-                    }
-                    Baseline::Open { .. } => still_open = true,
-                    Baseline::Waiting | Baseline::Closed => {}
+                if let Baseline::Open { mark, closes_at_seq } = *baseline
+                    && shared.journal.is_durable(closes_at_seq)
+                {
+                    *baseline = Baseline::Closed;
+                    closed.push(Fact::Mark { kind: Arc::clone(kind), rv: mark, open: false });
                 }
             }
-            for (kind, rv) in &closed {
-                let fact = Fact::Mark { kind: Arc::clone(kind), rv: *rv, open: false };
-                self.shared.record(now, &id, fact, false);
+            for fact in closed {
+                shared.record(now, desk, fact);
             }
             if desk.all_live() && desk.baseline_at.is_none() {
                 desk.baseline_at = Some(now.wall);
             }
-            let keys: Vec<ObjectKey> = subscription
-                .slots
-                .keys()
-                .filter(|key| closed.iter().any(|(kind, _)| *kind == key.kind))
-                .cloned()
-                .collect();
-            for key in keys {
-                subscription.reconsider(&mut self.shared, now, &key);
+            if desk.baselines.values().any(|baseline| matches!(baseline, Baseline::Open { .. })) {
+                shared.opening.insert(id.clone());
             }
-            self.shared.ring.enlist(&subscription.desk.plan.namespace, &id);
-            self.shared.mark_changed(&id);
-            if still_open {
-                self.shared.opening.push(id);
-            }
+            shared.ring.enlist(&desk.plan.namespace, &id);
+            shared.mark_changed(desk);
         }
     }
 }
 
 impl Subscription {
-    /// The endpoint's configuration or its Secrets changed: everything parked gets another chance, the outage is history.
-    fn start_afresh(&mut self, shared: &mut Shared, now: Now) {
-        self.desk.breaker = Breaker::new();
-        self.desk.last_error = None;
-        self.desk.unsent = None;
-        self.release_parked(shared, now, |_| true);
-    }
-
-    /// Releases what is parked and `which` says yes to.
-    pub(super) fn release_parked(&mut self, shared: &mut Shared, now: Now, which: impl Fn(&Slot) -> bool) {
-        let keys: Vec<ObjectKey> = self.desk.parked.iter().cloned().collect();
-        for key in keys {
-            let Some(slot) = self.slots.get_mut(&key) else { continue };
-            // A probe of a parked slot is settled by its own answer.
-            if slot.is_busy() || !which(slot) {
-                continue;
+    /// What was known and is not shown is gone. One that is gone already but as of a version too old to be believed is
+    /// now believed, if this list is new enough.
+    fn find_gone(&mut self, now: Now, kind: &GroupKind, absent_as_of: impl Fn(&Slot) -> Option<u64>) -> Vec<ObjectKey> {
+        let mut gone = Vec::new();
+        for (key, slot) in self.slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
+            let unsure = match slot.shown {
+                Shown::Unknown => true,
+                Shown::Gone { rv } => rv < slot.highest_rv(),
+                Shown::Selected { .. } | Shown::Deselected { .. } => false,
+            };
+            if unsure && let Some(rv) = absent_as_of(slot) {
+                slot.shown = Shown::Gone { rv };
+                slot.by = ObservedBy::Relist;
+                slot.detected_at = now.wall;
+                gone.push(key.clone());
             }
-            shared.record(now, &self.desk.plan.id, Fact::Release { object: key.clone() }, false);
-            slot.parked = None;
-            self.desk.parked.remove(&key);
-            slot.attempts = 0;
-            self.reconsider(shared, now, &key);
         }
-        let parked = &self.desk.parked;
-        self.desk.outage.retain(|key| parked.contains(key));
-    }
-
-    /// What counts as a change is another thing now: entries that are clean and still match are rewritten silently.
-    fn change_recipe(&mut self, shared: &mut Shared, now: Now) {
-        for (key, slot) in &mut self.slots {
-            let Shown::Selected { row, fp } = &mut slot.shown else { continue };
-            let old = std::mem::replace(fp, self.desk.fingerprint(row));
-            let (fp, rv) = (*fp, row.rv);
-            if slot.sending.is_some() || slot.acked.is_none_or(|acked| acked.fp != old) {
-                continue;
-            }
-            let fact = Fact::Adopt { object: key.clone(), named: slot.named.clone(), rv, fp };
-            let seq = shared.record(now, &self.desk.plan.id, fact, false);
-            slot.acked = Some(Acked { seq, rv, fp });
-            settle(&mut self.desk, shared, key, slot);
-        }
+        gone
     }
 }
 
-fn proves_absence(unreadable: &Unreadable, slot: &Slot) -> bool {
+/// Whether a list that did not show the slot's object says that it is gone.
+fn may_be_absent(unreadable: &Unreadable, slot: &Slot) -> bool {
     match unreadable {
         Unreadable::Unknown => false,
         Unreadable::Named(names) => !names.iter().any(|ObjectName { namespace, name }| {

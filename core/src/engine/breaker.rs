@@ -40,8 +40,8 @@ pub(super) struct Breaker {
     refused: BTreeSet<ObjectKey>,
     consecutive_failures: u32,
     failing_since: Option<u64>,
-    /// When the endpoint last answered well.
-    last_success: Option<u64>,
+    /// How often the endpoint answered well.
+    successes: u64,
     /// The highest attempt number of the outage, probes counted on.
     step: u32,
 }
@@ -63,13 +63,17 @@ impl Breaker {
             refused: BTreeSet::new(),
             consecutive_failures: 0,
             failing_since: None,
-            last_success: None,
+            successes: 0,
             step: 0,
         }
     }
 
     pub fn state(&self) -> BreakerState {
         self.state
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, BreakerState::Open { .. })
     }
 
     pub fn consecutive_failures(&self) -> u32 {
@@ -80,12 +84,8 @@ impl Breaker {
         self.step
     }
 
-    pub fn has_answered(&self) -> bool {
-        self.last_success.is_some()
-    }
-
-    pub fn succeeded_since(&self, mono: u64) -> bool {
-        self.last_success.is_some_and(|at| at >= mono)
+    pub fn successes(&self) -> u64 {
+        self.successes
     }
 
     /// How many of `max_in_flight` may be under way; probes are asked for with [`Self::may_probe`].
@@ -97,26 +97,36 @@ impl Breaker {
         }
     }
 
+    /// When the next probe may go, if one is to go.
+    pub fn next_probe(&self) -> Option<u64> {
+        match self.state {
+            BreakerState::Open { next_probe, probing: false } => Some(next_probe),
+            BreakerState::Open { probing: true, .. } | BreakerState::Closed | BreakerState::HalfOpen { .. } => None,
+        }
+    }
+
     pub fn may_probe(&self, mono: u64) -> bool {
-        matches!(self.state, BreakerState::Open { next_probe, probing: false } if next_probe <= mono)
+        self.next_probe().is_some_and(|at| at <= mono)
     }
 
     pub fn probe_started(&mut self) {
+        self.set_probing(true);
+    }
+
+    /// The probe was answered, or did not become a request after all.
+    pub fn probe_ended(&mut self) {
+        self.set_probing(false);
+    }
+
+    fn set_probing(&mut self, is: bool) {
         if let BreakerState::Open { probing, .. } = &mut self.state {
-            *probing = true;
+            *probing = is;
         }
     }
 
-    /// The probe did not become a request after all.
-    pub fn probe_abandoned(&mut self) {
-        if let BreakerState::Open { probing, .. } = &mut self.state {
-            *probing = false;
-        }
-    }
-
-    /// An attempt failed for the endpoint's sake. Returns whether the breaker opened by it.
-    pub fn failed(&mut self, mono: u64, object: &ObjectKey, attempt: u32, probe: bool, policy: &RetryPolicy) -> bool {
-        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+    /// An attempt failed for the endpoint's sake.
+    pub fn failed(&mut self, mono: u64, object: &ObjectKey, attempt: u32, probe: bool, policy: &RetryPolicy) {
+        self.count_failure();
         self.failing_since.get_or_insert(mono);
         if self.streak.len() < STREAK {
             self.streak.insert(object.clone());
@@ -125,42 +135,57 @@ impl Breaker {
             BreakerState::Open { .. } if probe => {
                 self.step = self.step.saturating_add(1);
                 self.schedule(mono, policy);
-                false
             }
-            BreakerState::Open { .. } => false,
+            BreakerState::Open { .. } => {}
             BreakerState::Closed | BreakerState::HalfOpen { .. } => {
                 self.step = self.step.max(attempt);
-                let open = self.streak.len() >= STREAK;
-                if open {
+                if self.streak.len() >= STREAK {
                     self.schedule(mono, policy);
                 }
-                open
             }
         }
     }
 
     /// An object used up its attempts and no other succeeded meanwhile: the endpoint is down.
     pub fn exhausted(&mut self, mono: u64, policy: &RetryPolicy) {
-        if !matches!(self.state, BreakerState::Open { .. }) {
+        if !self.is_open() {
             self.schedule(mono, policy);
         }
     }
 
-    /// A refusal that means the endpoint when it is common. Returns true once it is.
-    pub fn refused(&mut self, object: &ObjectKey) -> bool {
+    /// An attempt failed, whoever's trouble that is.
+    pub fn count_failure(&mut self) {
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+    }
+
+    /// A refusal that means the endpoint when it is common. Returns true once it is; then it is open.
+    pub fn refused(&mut self, mono: u64, object: &ObjectKey, attempt: u32, probe: bool, policy: &RetryPolicy) -> bool {
         if self.refused.len() < STREAK {
             self.refused.insert(object.clone());
         }
-        self.refused.len() >= STREAK
+        let common = self.refused.len() >= STREAK;
+        if common || probe {
+            self.failing_since.get_or_insert(mono);
+            self.step = if probe { self.step.saturating_add(1) } else { self.step.max(attempt) };
+        }
+        if probe || (common && !self.is_open()) {
+            self.schedule(mono, policy);
+        }
+        common
     }
 
-    /// The endpoint answered well, or at least answered for itself.
-    pub fn answered(&mut self, mono: u64, max_in_flight: u32) -> Recovery {
+    /// The endpoint answered well.
+    pub fn succeeded(&mut self, max_in_flight: u32) -> Recovery {
+        self.successes += 1;
+        self.consecutive_failures = 0;
+        self.alive(max_in_flight)
+    }
+
+    /// The endpoint answered for itself, well or not: it is no outage.
+    pub fn alive(&mut self, max_in_flight: u32) -> Recovery {
         self.streak.clear();
         self.refused.clear();
-        self.consecutive_failures = 0;
         self.failing_since = None;
-        self.last_success = Some(mono);
         self.step = 0;
         match self.state {
             BreakerState::Closed => Recovery::None,
@@ -177,6 +202,16 @@ impl Breaker {
                 Recovery::None
             }
         }
+    }
+
+    /// The endpoint is another one now; what it was like is history.
+    pub fn forget_outage(&mut self) {
+        *self = Self { successes: self.successes, ..Self::new() };
+    }
+
+    /// An earlier life left an outage; whether it is over is for a probe to find out, at once.
+    pub fn reopen(&mut self, mono: u64) {
+        self.state = BreakerState::Open { next_probe: mono, probing: false };
     }
 
     fn schedule(&mut self, mono: u64, policy: &RetryPolicy) {
@@ -203,12 +238,15 @@ mod tests {
         let policy = RetryPolicy::default();
         let mut same = Breaker::new();
         for attempt in 1..=3 {
-            assert!(!same.failed(0, &object(1), attempt, false, &policy));
+            same.failed(0, &object(1), attempt, false, &policy);
         }
+        assert!(!same.is_open());
         let mut different = Breaker::new();
-        assert!(!different.failed(0, &object(1), 1, false, &policy));
-        assert!(!different.failed(0, &object(2), 1, false, &policy));
-        assert!(different.failed(0, &object(3), 1, false, &policy));
+        different.failed(0, &object(1), 1, false, &policy);
+        different.failed(0, &object(2), 1, false, &policy);
+        assert!(!different.is_open());
+        different.failed(0, &object(3), 1, false, &policy);
+        assert!(different.is_open());
         assert_eq!(different.limit(16), 0);
     }
 
@@ -218,8 +256,10 @@ mod tests {
         let mut breaker = Breaker::new();
         breaker.failed(0, &object(1), 1, false, &policy);
         breaker.failed(0, &object(2), 1, false, &policy);
-        breaker.answered(1, 16);
-        assert!(!breaker.failed(2, &object(3), 1, false, &policy));
+        breaker.succeeded(16);
+        breaker.failed(2, &object(3), 1, false, &policy);
+        assert!(!breaker.is_open());
+        assert_eq!(breaker.consecutive_failures(), 1);
     }
 
     #[test]
@@ -252,10 +292,10 @@ mod tests {
         for n in 0..3 {
             breaker.failed(0, &object(n), 1, false, &policy);
         }
-        assert_eq!(breaker.answered(2_000, 16), Recovery::Over);
+        assert_eq!(breaker.succeeded(16), Recovery::Over);
         let mut limits = vec![breaker.limit(16)];
-        for now in 0..4 {
-            assert_eq!(breaker.answered(2_001 + now, 16), Recovery::None);
+        for _ in 0..4 {
+            assert_eq!(breaker.succeeded(16), Recovery::None);
             limits.push(breaker.limit(16));
         }
         assert_eq!(limits, [1, 2, 4, 8, 16]);

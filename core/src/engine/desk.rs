@@ -1,28 +1,29 @@
-//! What a subscription keeps beside its slots: lanes, counts, baselines, namesakes.
+//! What a subscription keeps beside its slots: lines, counts, baselines, namesakes.
 //!
-//! Touches nothing. Invariant: `owed`, `retrying` and `parked` are exactly the slots that are behind, failed at least
-//! once, or given up for now; they are what the status shows.
+//! Touches nothing. Invariants: `owed`, `retrying` and `parked` are exactly the slots that are behind, failed at the last
+//! attempt, or given up for now; `first`, `due` and `waiting` are exactly the slots in that phase; `outage` and `refused`
+//! are parts of `parked`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::breaker::Breaker;
-use super::slot::{LastError, Slot};
+use super::line::Line;
+use super::namesake::Name;
+use super::slot::{LastError, Phase, Slot};
+use crate::Now;
 use crate::event::fingerprint;
-use crate::ledger::Named;
 use crate::object::{Fingerprint, GroupKind, ObjectKey, Row};
 use crate::plan::Plan;
 
 /// Where a kind's baseline stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Baseline {
-    /// The first complete list is still to come.
-    Waiting,
+    /// The first complete list is still to come; `mark` if an earlier life had set it already.
+    Waiting { mark: Option<u64> },
     /// Rows up to `mark` are being adopted; nothing of the subscription is declared.
-    Open {
-        mark: u64,
-        closes_at_seq: u64,
-    },
+    Open { mark: u64, closes_at_seq: u64 },
+    /// Nothing is adopted any more.
     Closed,
 }
 
@@ -48,23 +49,35 @@ pub struct LastDelivery {
     pub http_status: u16,
 }
 
-pub(super) type Name = (Arc<GroupKind>, Option<Arc<str>>, Arc<str>);
-
 #[derive(Debug)]
 pub(super) struct Desk {
     pub plan: Plan,
     pub baselines: BTreeMap<Arc<GroupKind>, Baseline>,
     pub baseline_at: Option<i64>,
+    /// Kinds of which a list was complete since this process took over.
+    pub listed: BTreeSet<Arc<GroupKind>>,
     pub breaker: Breaker,
-    pub first: VecDeque<ObjectKey>,
-    pub due: VecDeque<ObjectKey>,
+    /// Waiting for their first attempt.
+    pub first: Line,
+    /// Waiting for another attempt, and it is time.
+    pub due: Line,
+    /// Waiting for another attempt, not before that moment.
+    pub waiting: BTreeSet<(u64, ObjectKey)>,
     /// Behind and not given up: since when, which.
     pub owed: BTreeSet<(i64, ObjectKey)>,
-    /// Failed at least once and not given up: when it may go again, which.
+    /// Failed at the last attempt and not given up: when it may, or might, go again, which.
     pub retrying: BTreeSet<(u64, ObjectKey)>,
     pub parked: BTreeSet<ObjectKey>,
-    /// Parked by an outage, in the order in which they are probed.
-    pub outage: VecDeque<ObjectKey>,
+    /// Of the parked, those that wait for the end of the outage.
+    pub outage: BTreeSet<ObjectKey>,
+    /// Of the parked, those refused with a status that is the endpoint's trouble once it is common.
+    pub refused: BTreeSet<ObjectKey>,
+    /// The slot under way as the breaker's probe.
+    pub probe: Option<ObjectKey>,
+    /// Counts probes, so that they go round.
+    pub probes: u64,
+    /// The last of `outage` that was probed.
+    pub probed: Option<ObjectKey>,
     pub in_flight: u32,
     pub retries_in_flight: u32,
     /// Which lane a lone permit serves next.
@@ -74,6 +87,8 @@ pub(super) struct Desk {
     /// Something of ours was missing when it was last tried: not before this.
     pub paused_until: u64,
     pub unsent: Option<String>,
+    /// When the next alarm rings.
+    pub alarm: Option<u64>,
     pub totals: Totals,
     pub last_delivery: Option<LastDelivery>,
     pub last_error: Option<LastError>,
@@ -86,19 +101,26 @@ impl Desk {
             plan,
             baselines: BTreeMap::new(),
             baseline_at: None,
+            listed: BTreeSet::new(),
             breaker: Breaker::new(),
-            first: VecDeque::new(),
-            due: VecDeque::new(),
+            first: Line::default(),
+            due: Line::default(),
+            waiting: BTreeSet::new(),
             owed: BTreeSet::new(),
             retrying: BTreeSet::new(),
             parked: BTreeSet::new(),
-            outage: VecDeque::new(),
+            outage: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            probe: None,
+            probes: 0,
+            probed: None,
             in_flight: 0,
             retries_in_flight: 0,
             retry_turn: false,
             namesakes: HashMap::new(),
             paused_until: 0,
             unsent: None,
+            alarm: None,
             totals: Totals::default(),
             last_delivery: None,
             last_error: None,
@@ -109,18 +131,10 @@ impl Desk {
     /// What this subscription watches for in a row. Without Updated every state is the same.
     pub fn fingerprint(&self, row: &Row) -> Fingerprint {
         if self.plan.changes.updated {
-            // Zero is kept for what is gone, and for the constant below.
+            // Zero is kept for what is gone, one for the constant below.
             Fingerprint(fingerprint(&self.plan.id.uid, row.digest).0.max(2))
         } else {
             Fingerprint(1)
-        }
-    }
-
-    /// The version up to which rows of `kind` are adopted, or why nothing can be decided yet.
-    pub fn mark(&self, kind: &GroupKind) -> Option<u64> {
-        match self.baselines.get(kind) {
-            Some(Baseline::Open { mark, .. }) => Some(*mark),
-            Some(Baseline::Waiting | Baseline::Closed) | None => None,
         }
     }
 
@@ -135,62 +149,63 @@ impl Desk {
         self.baselines.values().all(|baseline| *baseline == Baseline::Closed)
     }
 
-    pub fn enlist(&mut self, key: &ObjectKey, named: &Named) {
-        let keys = self.namesakes.entry(name_of(key, named)).or_default();
-        if !keys.contains(key) {
-            keys.push(key.clone());
-        }
-    }
-
-    pub fn delist(&mut self, key: &ObjectKey, named: &Named) {
-        let name = name_of(key, named);
-        if let Some(keys) = self.namesakes.get_mut(&name) {
-            keys.retain(|other| other != key);
-            if keys.is_empty() {
-                self.namesakes.remove(&name);
-            }
-        }
-    }
-
-    /// Other objects that have or had the same name.
-    pub fn others_named(&self, key: &ObjectKey, named: &Named) -> Vec<ObjectKey> {
-        match self.namesakes.get(&name_of(key, named)) {
-            Some(keys) => keys.iter().filter(|other| *other != key).cloned().collect(),
-            None => Vec::new(),
-        }
-    }
-
     /// The endpoint is behind on this slot.
-    pub fn note_owed(&mut self, key: &ObjectKey, slot: &mut Slot, wall: i64) {
+    pub fn note_owed(&mut self, key: &ObjectKey, slot: &mut Slot, since: i64) {
         if slot.owed_since.is_none() {
-            slot.owed_since = Some(wall);
-            self.owed.insert((wall, key.clone()));
+            slot.owed_since = Some(since);
+            self.owed.insert((since, key.clone()));
         }
     }
 
     /// It is not any more, or it was given up for now.
     pub fn note_not_owed(&mut self, key: &ObjectKey, slot: &mut Slot) {
+        self.leave_lines(key, slot);
         if let Some(since) = slot.owed_since.take() {
             self.owed.remove(&(since, key.clone()));
         }
-        self.retrying.remove(&(slot.not_before, key.clone()));
+        if slot.is_retrying() {
+            self.retrying.remove(&(slot.not_before, key.clone()));
+        }
+        slot.not_before = 0;
     }
 
-    /// It waits for another attempt, not before `at`.
+    /// It failed, and goes again no earlier than `at`.
     pub fn note_retry(&mut self, key: &ObjectKey, slot: &mut Slot, at: u64) {
-        self.retrying.remove(&(slot.not_before, key.clone()));
-        slot.not_before = at;
-        self.retrying.insert((at, key.clone()));
+        self.leave_lines(key, slot);
+        if slot.is_retrying() {
+            self.retrying.remove(&(slot.not_before, key.clone()));
+        }
+        slot.not_before = at.max(1);
+        self.retrying.insert((slot.not_before, key.clone()));
     }
 
+    /// It is parked no more.
     pub fn note_unparked(&mut self, key: &ObjectKey, slot: &mut Slot) {
-        slot.parked = None;
-        if self.parked.remove(key) {
-            self.outage.retain(|other| other != key);
+        if slot.parked.take().is_some() {
+            self.parked.remove(key);
+            self.outage.remove(key);
+            self.refused.remove(key);
         }
     }
-}
 
-fn name_of(key: &ObjectKey, named: &Named) -> Name {
-    (Arc::clone(&key.kind), named.namespace.clone(), Arc::clone(&named.name))
+    /// Out of whatever line it stands in; a slot that holds a permit stands in none.
+    pub fn leave_lines(&mut self, key: &ObjectKey, slot: &mut Slot) {
+        match slot.phase {
+            Phase::Queued { place } => self.first.leave(place),
+            Phase::Due { place } => self.due.leave(place),
+            Phase::Waiting => {
+                self.waiting.remove(&(slot.not_before, key.clone()));
+            }
+            Phase::Idle => {}
+            Phase::Starting | Phase::InFlight => return,
+        }
+        slot.phase = Phase::Idle;
+    }
+
+    /// When there may be something to start that may not now.
+    pub fn next_chance(&self, now: Now) -> Option<u64> {
+        let waiting = self.waiting.first().map(|(at, _)| *at);
+        let pause = Some(self.paused_until);
+        [waiting, pause, self.breaker.next_probe()].into_iter().flatten().filter(|at| *at > now.mono).min()
+    }
 }

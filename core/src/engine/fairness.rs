@@ -1,11 +1,13 @@
-//! Whose turn it is, and how many requests may be under way: round robin over namespaces, then over their subscriptions.
+//! How many requests may be under way, and who is looked at next when one ends.
 //!
-//! Touches nothing. Invariants: a subscription is in the ring at most once; a permit taken is given back exactly once;
-//! whoever cannot start is out of the ring until something changes for it.
+//! Touches nothing. Invariants: a permit taken is given back exactly once; whoever cannot start waits at the gate that
+//! stopped it, and while a gate is open somebody who waits at it, if anybody does, has a turn coming; retries and probes
+//! never hold more than a quarter of what all, or one host's, requests may.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::turns::Turns;
 use crate::plan::SubscriptionId;
 
 /// How many requests may be under way at once.
@@ -23,96 +25,172 @@ impl Default for Caps {
     }
 }
 
+/// What of `permits` retries may hold, so that first attempts find room however many things fail.
+pub(super) fn late_share(permits: u32) -> u32 {
+    (permits / 4).max(1)
+}
+
+/// What stopped a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// The host has as many requests as it may.
+    Host(Arc<str>),
+    /// The host has as many retries and probes as it may.
+    LateToHost(Arc<str>),
+    /// There are as many retries and probes as there may be.
+    Late,
+}
+
 #[derive(Debug, Default)]
-struct Host {
+struct Load {
     in_flight: u32,
-    waiting: Vec<(Arc<str>, SubscriptionId)>,
+    /// Of these, retries and probes.
+    late: u32,
+    waiting: Turns<()>,
+    waiting_late: Turns<()>,
+}
+
+impl Load {
+    fn take(&mut self, late: bool) {
+        self.in_flight += 1;
+        self.late += u32::from(late);
+    }
+
+    fn give(&mut self, late: bool) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.late = self.late.saturating_sub(u32::from(late));
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Ring {
     caps: Caps,
-    namespaces: VecDeque<Arc<str>>,
-    members: HashMap<Arc<str>, VecDeque<SubscriptionId>>,
-    listed: HashSet<SubscriptionId>,
-    in_flight: u32,
-    hosts: HashMap<Arc<str>, Host>,
+    /// With the gate that opened for them, if that is why they have a turn.
+    turns: Turns<Option<Gate>>,
+    all: Load,
+    hosts: HashMap<Arc<str>, Load>,
 }
 
 impl Ring {
     pub fn new(caps: Caps) -> Self {
-        Self {
-            caps,
-            namespaces: VecDeque::new(),
-            members: HashMap::new(),
-            listed: HashSet::new(),
-            in_flight: 0,
-            hosts: HashMap::new(),
-        }
+        Self { caps, turns: Turns::default(), all: Load::default(), hosts: HashMap::new() }
     }
 
     pub fn in_flight(&self) -> u32 {
-        self.in_flight
+        self.all.in_flight
     }
 
     pub fn is_full(&self) -> bool {
-        self.in_flight >= self.caps.global
+        self.all.in_flight >= self.caps.global
     }
 
-    pub fn host_is_full(&self, host: &str) -> bool {
-        self.hosts.get(host).is_some_and(|host| host.in_flight >= self.caps.per_host)
+    /// The gate that stops a request to that host now, if one does.
+    pub fn gate(&self, host: &Arc<str>, late: bool) -> Option<Gate> {
+        let gates = [
+            Some(Gate::Host(Arc::clone(host))),
+            late.then(|| Gate::LateToHost(Arc::clone(host))),
+            late.then_some(Gate::Late),
+        ];
+        gates.into_iter().flatten().find(|gate| self.is_shut(gate))
+    }
+
+    fn is_shut(&self, gate: &Gate) -> bool {
+        match gate {
+            Gate::Host(host) => self.hosts.get(host).is_some_and(|load| load.in_flight >= self.caps.per_host),
+            Gate::LateToHost(host) => {
+                self.hosts.get(host).is_some_and(|load| load.late >= late_share(self.caps.per_host))
+            }
+            Gate::Late => self.all.late >= late_share(self.caps.global),
+        }
     }
 
     /// The subscription may have something to start.
     pub fn enlist(&mut self, namespace: &Arc<str>, id: &SubscriptionId) {
-        if !self.listed.insert(id.clone()) {
-            return;
-        }
-        let members = self.members.entry(Arc::clone(namespace)).or_default();
-        if members.is_empty() {
-            self.namespaces.push_back(Arc::clone(namespace));
-        }
-        members.push_back(id.clone());
+        self.turns.join(namespace, id, None);
     }
 
-    /// Takes the next subscription out of the ring; its namespace goes to the back.
-    pub fn next(&mut self) -> Option<SubscriptionId> {
-        let namespace = self.namespaces.pop_front()?;
-        let members = self.members.get_mut(&namespace)?;
-        let id = members.pop_front()?;
-        if members.is_empty() {
-            self.members.remove(&namespace);
-        } else {
-            self.namespaces.push_back(namespace);
-        }
-        self.listed.remove(&id);
-        Some(id)
+    /// Whose turn it is, and the gate to hand on to [`Self::turn_is_over`].
+    pub fn next(&mut self) -> Option<(SubscriptionId, Option<Gate>)> {
+        self.turns.next().map(|(_, id, gate)| (id, gate))
     }
 
-    /// Back in when a request to that host ends.
-    pub fn wait_for_host(&mut self, host: &Arc<str>, namespace: &Arc<str>, id: SubscriptionId) {
-        let waiting = &mut self.hosts.entry(Arc::clone(host)).or_default().waiting;
-        if !waiting.iter().any(|(_, other)| *other == id) {
-            waiting.push((Arc::clone(namespace), id));
+    /// Back in when the gate opens.
+    pub fn wait(&mut self, gate: &Gate, namespace: &Arc<str>, id: &SubscriptionId) {
+        self.waiting_at(gate).join(namespace, id, ());
+    }
+
+    /// Whoever was woken by a gate did with it what it wanted; if it is still open, it is the next one's.
+    pub fn turn_is_over(&mut self, gate: Option<Gate>) {
+        if let Some(gate) = gate {
+            self.wake_one(&gate);
+            self.forget_idle_host(&gate);
         }
     }
 
-    pub fn take_permit(&mut self, host: &Arc<str>) {
-        self.in_flight += 1;
-        self.hosts.entry(Arc::clone(host)).or_default().in_flight += 1;
+    pub fn take_permit(&mut self, host: &Arc<str>, late: bool) {
+        self.all.take(late);
+        self.hosts.entry(Arc::clone(host)).or_default().take(late);
     }
 
-    pub fn give_permit(&mut self, host: &Arc<str>) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(entry) = self.hosts.get_mut(host) else { return };
-        entry.in_flight = entry.in_flight.saturating_sub(1);
-        let waiting = std::mem::take(&mut entry.waiting);
-        if entry.in_flight == 0 {
+    pub fn give_permit(&mut self, host: &Arc<str>, late: bool) {
+        self.all.give(late);
+        if let Some(load) = self.hosts.get_mut(host) {
+            load.give(late);
+        }
+        let gate = Gate::Host(Arc::clone(host));
+        self.wake_one(&gate);
+        if late {
+            self.wake_one(&Gate::LateToHost(Arc::clone(host)));
+            self.wake_one(&Gate::Late);
+        }
+        self.forget_idle_host(&gate);
+    }
+
+    /// A request that is under way counts as a first attempt from now on.
+    pub fn not_late_any_more(&mut self, host: &Arc<str>) {
+        self.take_permit(host, false);
+        self.give_permit(host, true);
+    }
+
+    /// A turn for one of those who wait at the gate. One who has a turn anyway takes this one with it, if it can.
+    fn wake_one(&mut self, gate: &Gate) {
+        while !self.is_shut(gate) {
+            let Some((namespace, id, ())) = self.waiting_at(gate).next() else { return };
+            let mark = self.turns.join(&namespace, &id, None);
+            if mark.is_none() {
+                *mark = Some(gate.clone());
+                return;
+            }
+        }
+    }
+
+    fn waiting_at(&mut self, gate: &Gate) -> &mut Turns<()> {
+        match gate {
+            Gate::Host(host) => &mut self.hosts.entry(Arc::clone(host)).or_default().waiting,
+            Gate::LateToHost(host) => &mut self.hosts.entry(Arc::clone(host)).or_default().waiting_late,
+            Gate::Late => &mut self.all.waiting_late,
+        }
+    }
+
+    fn forget_idle_host(&mut self, gate: &Gate) {
+        let (Gate::Host(host) | Gate::LateToHost(host)) = gate else { return };
+        let idle = |load: &Load| load.in_flight == 0 && load.waiting.is_empty() && load.waiting_late.is_empty();
+        if self.hosts.get(host).is_some_and(idle) {
             self.hosts.remove(host);
         }
-        for (namespace, id) in waiting {
-            self.enlist(&namespace, &id);
-        }
+    }
+
+    /// The subscription has a turn coming, or waits for a gate that is shut.
+    pub fn will_look_at(&self, host: &Arc<str>, id: &SubscriptionId) -> bool {
+        let load = self.hosts.get(host);
+        self.turns.contains(id)
+            || self.all.waiting_late.contains(id)
+            || load.is_some_and(|load| load.waiting.contains(id) || load.waiting_late.contains(id))
+    }
+
+    /// Requests under way to each host, those that are late among them.
+    pub fn load(&self) -> impl Iterator<Item = (&Arc<str>, u32, u32)> {
+        self.hosts.iter().map(|(host, load)| (host, load.in_flight, load.late))
     }
 }
 
@@ -125,36 +203,65 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_with_many_subscriptions_gets_no_more_turns_than_one_with_few() {
-        let mut ring = Ring::new(Caps::default());
-        let (crowded, quiet): (Arc<str>, Arc<str>) = ("crowded".into(), "quiet".into());
-        for n in 0..9 {
-            ring.enlist(&crowded, &id(&format!("crowded-{n}")));
-        }
-        ring.enlist(&quiet, &id("quiet"));
-        let mut quiet_turns = 0;
-        for _ in 0..10 {
-            let next = ring.next().unwrap();
-            if *next.uid == *"quiet" {
-                quiet_turns += 1;
-                ring.enlist(&quiet, &next);
-            } else {
-                ring.enlist(&crowded, &next);
-            }
-        }
-        assert_eq!(quiet_turns, 5);
+    fn whoever_waits_for_a_host_has_a_turn_when_a_request_to_it_ends() {
+        let mut ring = Ring::new(Caps { global: 10, per_host: 1 });
+        let (host, namespace): (Arc<str>, Arc<str>) = ("h".into(), "n".into());
+        ring.take_permit(&host, false);
+        let gate = ring.gate(&host, false).unwrap();
+        ring.wait(&gate, &namespace, &id("a"));
+        assert_eq!(ring.next(), None);
+        ring.give_permit(&host, false);
+        assert_eq!(ring.next(), Some((id("a"), Some(gate))));
+        assert_eq!(ring.in_flight(), 0);
     }
 
     #[test]
-    fn who_waits_for_a_host_is_back_in_the_ring_when_a_request_to_it_ends() {
+    fn one_free_permit_wakes_one_of_many_and_the_next_if_that_one_needs_nothing() {
         let mut ring = Ring::new(Caps { global: 10, per_host: 1 });
         let (host, namespace): (Arc<str>, Arc<str>) = ("h".into(), "n".into());
-        ring.take_permit(&host);
-        assert!(ring.host_is_full("h"));
-        ring.wait_for_host(&host, &namespace, id("a"));
-        assert_eq!(ring.next(), None);
-        ring.give_permit(&host);
-        assert_eq!(ring.next(), Some(id("a")));
-        assert_eq!(ring.in_flight(), 0);
+        ring.take_permit(&host, false);
+        let gate = ring.gate(&host, false).unwrap();
+        for name in ["a", "b", "c"] {
+            ring.wait(&gate, &namespace, &id(name));
+        }
+        ring.give_permit(&host, false);
+        let (first, woken) = ring.next().unwrap();
+        assert_eq!((first, ring.next()), (id("a"), None));
+        ring.turn_is_over(woken);
+        let (second, woken) = ring.next().unwrap();
+        ring.take_permit(&host, false);
+        ring.turn_is_over(woken);
+        assert_eq!((second, ring.next()), (id("b"), None));
+        ring.give_permit(&host, false);
+        assert_eq!(ring.next().map(|(id, _)| id), Some(id("c")));
+    }
+
+    #[test]
+    fn retries_and_probes_leave_three_quarters_to_first_attempts() {
+        let mut ring = Ring::new(Caps { global: 64, per_host: 8 });
+        let (host, other): (Arc<str>, Arc<str>) = ("h".into(), "o".into());
+        ring.take_permit(&host, true);
+        assert_eq!(ring.gate(&host, true), None);
+        ring.take_permit(&host, true);
+        assert_eq!(ring.gate(&host, true), Some(Gate::LateToHost(Arc::clone(&host))));
+        assert_eq!((ring.gate(&host, false), ring.gate(&other, true)), (None, None));
+        for n in 0..14 {
+            ring.take_permit(&format!("host-{n}").into(), true);
+        }
+        assert_eq!(ring.gate(&other, true), Some(Gate::Late));
+        assert_eq!(ring.gate(&other, false), None);
+    }
+
+    #[test]
+    fn a_host_that_nobody_uses_or_waits_for_is_forgotten() {
+        let mut ring = Ring::new(Caps { global: 10, per_host: 1 });
+        let (host, namespace): (Arc<str>, Arc<str>) = ("h".into(), "n".into());
+        ring.take_permit(&host, false);
+        let gate = ring.gate(&host, false).unwrap();
+        ring.wait(&gate, &namespace, &id("a"));
+        ring.give_permit(&host, false);
+        let (_, woken) = ring.next().unwrap();
+        ring.turn_is_over(woken);
+        assert_eq!(ring.load().count(), 0);
     }
 }

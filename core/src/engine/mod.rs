@@ -5,41 +5,62 @@
 //!
 //! - no request is started before its Sending record is durable (write ahead), acknowledgements follow behind;
 //! - per slot at most one request is under way, and a sequence never means two kinds or two contents;
-//! - what is unanswered stays owed until an answer or a newer event settles it.
+//! - what is unanswered stays owed until an answer or a newer event settles it;
+//! - a slot that has something to tell is in a line, waits for its time, holds a permit, or waits for a namesake.
 //!
-//! `want` decides, `declare` starts, `answer` settles, `observe` and `baseline` feed, `breaker` and `fairness` hold back,
-//! `view` tells the status.
+//! | file | idea |
+//! | --- | --- |
+//! | `want` | the one decision: what a slot needs |
+//! | `decide` | what is done about it: into a line, a silent record, or nothing |
+//! | `observe` | what the watch shows |
+//! | `namesake` | objects of one name are told one after the other |
+//! | `edit` | plans that come, change and go |
+//! | `baseline` | what exists already is adopted; what an earlier life knew |
+//! | `start` | from a line to a request: permits, write ahead |
+//! | `answer` | what an answer settles |
+//! | `park` | given up for now, and released |
+//! | `breaker` | the endpoint-wide pause |
+//! | `fairness`, `turns`, `line` | whose turn it is |
+//! | `slot`, `desk`, `shared`, `journal` | what is remembered of an object, a subscription, by all, and until it is durable |
+//! | `view` | what the status is told |
+//! | `audit` | whether all of the above agrees with itself; for tests |
 
 mod answer;
+mod audit;
 mod baseline;
 mod breaker;
-mod declare;
+mod decide;
 mod desk;
+mod edit;
 mod fairness;
+mod journal;
+mod line;
+mod namesake;
 mod observe;
+mod park;
+mod shared;
 mod slot;
-#[cfg(test)]
-mod tests;
+mod start;
+mod turns;
 mod view;
 mod want;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use breaker::BreakerState;
 pub use desk::{LastDelivery, Totals};
 pub use fairness::Caps;
 pub use slot::LastError;
-pub use view::{EndpointView, Ends, Gauges, RetryView, View};
+pub use view::{EndpointView, Ends, Gauges, RetryView, SAMPLES, View};
 
 use crate::Now;
 use crate::event::Event;
-use crate::ledger::{Book, Entries, Fact, Record, claim_seq};
+use crate::ledger::{Book, Entries, Record, claim_seq};
 use crate::object::ObjectKey;
 use crate::plan::SubscriptionId;
 use desk::Desk;
-use fairness::Ring;
+use shared::Shared;
 use slot::Slot;
 
 /// How the engine is set up.
@@ -82,7 +103,8 @@ pub struct Batch {
 pub struct Attempt {
     /// What to tell.
     pub event: Event,
-    /// Which attempt of the delivery it is, from 1.
+    /// How many attempts of this event were made since it was last released, this one included. A probe of a parked
+    /// event counts on, so it may be more than the policy's.
     pub number: u32,
     /// The host whose permit it holds.
     pub host: Arc<str>,
@@ -103,135 +125,38 @@ struct Subscription {
     desk: Desk,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    Slot(ObjectKey),
-    /// A probe, or the end of a pause: the subscription may have something to start.
-    Subscription,
-}
-
-/// What all subscriptions share.
-#[derive(Debug)]
-struct Shared {
-    settings: Settings,
-    seq: u64,
-    durable_seq: u64,
-    commit: u64,
-    committing: Option<(u64, u64)>,
-    /// Not yet committed, in order.
-    records: Vec<Record>,
-    /// Since when the oldest of them waits; monotonic.
-    records_since: u64,
-    /// One of them is waited for.
-    urgent: bool,
-    last_commit: Option<i64>,
-    declaring: VecDeque<(u64, SubscriptionId, ObjectKey)>,
-    outbox: VecDeque<Attempt>,
-    timers: BinaryHeap<Reverse<(u64, SubscriptionId, Timer)>>,
-    ring: Ring,
-    changed: BTreeSet<SubscriptionId>,
-    /// Subscriptions with an open baseline.
-    opening: Vec<SubscriptionId>,
-    ends: Ends,
-    draining: bool,
-}
-
-impl Shared {
-    /// Adds a record; `urgent` ones are committed at once, the others ride along or wait a little.
-    fn record(&mut self, now: Now, id: &SubscriptionId, fact: Fact, urgent: bool) -> u64 {
-        self.seq += 1;
-        if self.records.is_empty() {
-            self.records_since = now.mono;
-        }
-        self.urgent |= urgent;
-        self.records.push(Record { seq: self.seq, subscription: id.clone(), fact });
-        self.seq
-    }
-
-    fn wake(&mut self, at: u64, id: &SubscriptionId, timer: Timer) {
-        self.timers.push(Reverse((at, id.clone(), timer)));
-    }
-
-    fn mark_changed(&mut self, id: &SubscriptionId) {
-        if !self.changed.contains(id) {
-            self.changed.insert(id.clone());
-        }
-    }
-}
-
 impl Engine {
     /// Takes over what an earlier life left durable. Sequences continue past it.
     pub fn claim(settings: Settings, durable: Entries, now: Now) -> Self {
         let Entries { books, seq } = durable;
         let seq = claim_seq(seq, u64::try_from(now.wall / 1000).unwrap_or(0));
-        Self {
-            subscriptions: HashMap::new(),
-            unclaimed: books,
-            shared: Shared {
-                settings,
-                seq,
-                durable_seq: seq,
-                commit: 0,
-                committing: None,
-                records: Vec::new(),
-                records_since: 0,
-                urgent: false,
-                last_commit: None,
-                declaring: VecDeque::new(),
-                outbox: VecDeque::new(),
-                timers: BinaryHeap::new(),
-                ring: Ring::new(settings.caps),
-                changed: BTreeSet::new(),
-                opening: Vec::new(),
-                ends: Ends::default(),
-                draining: false,
-            },
-        }
+        Self { subscriptions: HashMap::new(), shared: Shared::new(settings, seq), unclaimed: books }
     }
 
     /// What to do next; call it until it answers `None`, and again after every input and at [`Self::wake_at`].
     pub fn poll(&mut self, now: Now) -> Option<Action> {
-        self.fire_timers(now);
-        self.start_what_may(now);
-        if let Some(attempt) = self.shared.outbox.pop_front() {
-            return Some(Action::Send(Box::new(attempt)));
+        self.ring_alarms(now);
+        loop {
+            self.start_what_may(now);
+            let Some(start) = self.shared.next_start() else { break };
+            if let Some(attempt) = self.launch(now, &start) {
+                return Some(Action::Send(Box::new(attempt)));
+            }
         }
-        let shared = &mut self.shared;
-        let ripe = shared.urgent
-            || shared.draining
-            || now.mono.saturating_sub(shared.records_since) >= shared.settings.ack_delay;
-        if shared.committing.is_some() || shared.records.is_empty() || !ripe {
-            return None;
-        }
-        shared.commit += 1;
-        shared.committing = Some((shared.commit, shared.seq));
-        shared.urgent = false;
-        Some(Action::Commit(Batch { number: shared.commit, records: std::mem::take(&mut shared.records) }))
+        self.shared.journal.next_batch(now, self.shared.draining).map(Action::Commit)
     }
 
     /// When [`Self::poll`] is worth calling even if nothing happens; monotonic.
     pub fn wake_at(&self) -> Option<u64> {
-        let timer = self.shared.timers.peek().map(|Reverse((at, ..))| *at);
-        let commit = (!self.shared.records.is_empty() && self.shared.committing.is_none())
-            .then(|| self.shared.records_since + self.shared.settings.ack_delay);
-        match (timer, commit) {
-            (Some(timer), Some(commit)) => Some(timer.min(commit)),
-            (timer, commit) => timer.or(commit),
-        }
+        let alarm = self.shared.alarms.first().map(|(at, _)| *at);
+        alarm.into_iter().chain(self.shared.journal.ripe_at()).min()
     }
 
     /// The commit with this number is durable.
     pub fn committed(&mut self, now: Now, number: u64) {
-        match self.shared.committing {
-            Some((expected, seq)) if expected == number => {
-                self.shared.committing = None;
-                self.shared.durable_seq = seq;
-                self.shared.last_commit = Some(now.wall);
-            }
-            Some(_) | None => return,
+        if self.shared.journal.committed(now, number) {
+            self.close_baselines(now);
         }
-        self.close_baselines(now);
-        self.send_what_is_declared(now);
     }
 
     /// Starts nothing any more; what is under way may finish, what is acknowledged is committed.
@@ -241,10 +166,7 @@ impl Engine {
 
     /// Nothing is under way and nothing waits to be durable.
     pub fn is_drained(&self) -> bool {
-        self.shared.ring.in_flight() == 0
-            && self.shared.outbox.is_empty()
-            && self.shared.records.is_empty()
-            && self.shared.committing.is_none()
+        self.shared.ring.in_flight() == 0 && self.shared.journal.is_idle()
     }
 
     /// Subscriptions whose [`View`] may differ from the one last taken.
@@ -252,15 +174,12 @@ impl Engine {
         std::mem::take(&mut self.shared.changed)
     }
 
-    fn fire_timers(&mut self, now: Now) {
-        while let Some(Reverse((at, ..))) = self.shared.timers.peek()
-            && *at <= now.mono
-            && let Some(Reverse((at, id, timer))) = self.shared.timers.pop()
-        {
+    /// Whose time has come may have something to start.
+    fn ring_alarms(&mut self, now: Now) {
+        while let Some(id) = self.shared.next_alarm(now) {
             let Some(subscription) = self.subscriptions.get_mut(&id) else { continue };
-            if let Timer::Slot(key) = timer {
-                subscription.fell_due(&key, at);
-            }
+            subscription.desk.alarm = None;
+            subscription.fall_due(&mut self.shared, now);
             self.shared.ring.enlist(&subscription.desk.plan.namespace, &id);
         }
     }

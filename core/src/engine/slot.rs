@@ -1,14 +1,14 @@
 //! One slot: one subscription × one object, as far as the engine remembers it.
 //!
-//! Touches nothing. Invariant: what is durable of it is exactly `acked`, `sending` and `parked`; the rest may be lost.
+//! Touches nothing. Invariants: what is durable of it is exactly `acked`, `sending` and `parked`; the rest may be lost. A
+//! row is held beside the one the watch shows only from declaring until the answer, so memory is never O(pending payloads).
 
 use std::sync::Arc;
 
 use super::want::{Acknowledged, Facts, Membership, Need, ParkedAs, want};
-use crate::event::{Event, Identity, Subject};
+use crate::event::{Identity, Subject};
 use crate::ledger::{Acked, Entry, Named, Parked, Sending};
-use crate::object::ObservedBy;
-use crate::object::{Fingerprint, ObjectKey, Row};
+use crate::object::{Fingerprint, ObjectKey, ObservedBy, Row};
 use crate::outcome::Failure;
 use crate::plan::Change;
 
@@ -29,14 +29,14 @@ pub(super) enum Shown {
 pub(super) enum Phase {
     /// Nothing to send, or not now: held, parked, or waiting for a namesake.
     Idle,
-    /// In the lane of first attempts.
-    Queued,
+    /// In the line of first attempts.
+    Queued { place: u64 },
     /// Waiting until the slot's `not_before`.
     Waiting,
-    /// In the lane of retries.
-    Due,
-    /// Its Sending record is on its way into the ledger; holds a permit.
-    Declaring,
+    /// In the line of retries.
+    Due { place: u64 },
+    /// Holds a permit; its Sending record is on its way into the ledger, or its request is about to leave.
+    Starting,
     /// A request is under way; holds a permit.
     InFlight,
 }
@@ -50,7 +50,7 @@ pub struct LastError {
     pub at: i64,
 }
 
-/// Which lane a slot got its permit from.
+/// Which line a slot got its permit from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     First,
@@ -59,12 +59,35 @@ pub(super) enum Lane {
     Probe,
 }
 
+impl Lane {
+    /// Whether it has to leave room for first attempts.
+    pub fn is_late(self) -> bool {
+        match self {
+            Self::First => false,
+            Self::Retry | Self::Probe => true,
+        }
+    }
+}
+
 /// Leave to have one request under way, given back exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Permit {
     /// Whose share it comes from; the subscription may be edited meanwhile.
     pub host: Arc<str>,
     pub lane: Lane,
+    /// The configuration its request is made with: what fails under a former one says nothing about the present one.
+    pub config_hash: u64,
+}
+
+/// What stays the same over all attempts of an event, beside its Sending record.
+#[derive(Clone, Debug)]
+pub(super) struct Declared {
+    pub previous_version: Option<Arc<str>>,
+    pub by: ObservedBy,
+    pub detected_at: i64,
+    pub declared_at: i64,
+    /// What the attempt that is about to start, or under way, tells.
+    pub subject: Option<Subject>,
 }
 
 #[derive(Debug)]
@@ -82,25 +105,26 @@ pub(super) struct Slot {
     /// Since when the endpoint has been behind; wall clock.
     pub owed_since: Option<i64>,
     pub phase: Phase,
-    /// Held while declaring and in flight.
+    /// Held while starting and in flight.
     pub permit: Option<Permit>,
     /// Requests started for this delivery.
     pub attempts: u32,
-    /// No request before this; monotonic.
+    /// No request before this, monotonic; zero when the last attempt did not fail.
     pub not_before: u64,
-    /// When the first attempt of this delivery was started; monotonic.
-    pub first_attempt_at: u64,
-    /// A request that told the endpoint of the object may have been started.
+    /// How often the endpoint had answered well when the first attempt of this delivery was started.
+    pub successes_before: u64,
+    /// A request that told the endpoint of the object may have been made.
     pub may_be_known: bool,
+    /// The ledger says that it is owed as New, although nothing of it was sent yet: it must not be adopted.
+    pub pledged: bool,
     /// The subscription was edited so that it does not select the object any more; it exists, so nothing is told.
     pub tombstone: bool,
-    /// The event as declared, held until it is answered.
-    pub event: Option<Box<Event>>,
+    pub declared: Option<Box<Declared>>,
     pub last_error: Option<Box<LastError>>,
 }
 
 impl Slot {
-    pub fn new(named: Named) -> Self {
+    pub fn new(named: Named, noticed_at: i64) -> Self {
         Self {
             named,
             acked: None,
@@ -109,24 +133,26 @@ impl Slot {
             parked: None,
             shown: Shown::Unknown,
             by: ObservedBy::Relist,
-            detected_at: 0,
+            detected_at: noticed_at,
             owed_since: None,
             phase: Phase::Idle,
             permit: None,
             attempts: 0,
             not_before: 0,
-            first_attempt_at: 0,
+            successes_before: 0,
             may_be_known: false,
+            pledged: false,
             tombstone: false,
-            event: None,
+            declared: None,
             last_error: None,
         }
     }
 
     /// As an earlier life left it.
-    pub fn restored(entry: Entry) -> Self {
+    pub fn restored(entry: Entry, noticed_at: i64) -> Self {
         let Entry { named, acked, sending, parked } = entry;
-        Self { acked, sending, parked, may_be_known: sending.is_some() || acked.is_some(), ..Self::new(named) }
+        let may_be_known = sending.is_some() || acked.is_some();
+        Self { acked, sending, parked, may_be_known, pledged: !may_be_known, ..Self::new(named, noticed_at) }
     }
 
     /// Holds a permit.
@@ -134,13 +160,28 @@ impl Slot {
         self.permit.is_some()
     }
 
-    /// Nothing of it is worth remembering.
-    pub fn is_blank(&self) -> bool {
-        let known = self.acked.is_some() || self.sending.is_some() || self.is_busy();
-        !known && !matches!(self.shown, Shown::Selected { .. } | Shown::Unknown)
+    pub fn is_selected(&self) -> bool {
+        matches!(self.shown, Shown::Selected { .. })
     }
 
-    fn highest_rv(&self) -> u64 {
+    /// The endpoint knows the object, or may.
+    pub fn is_known(&self) -> bool {
+        self.acked.is_some() || self.sending.is_some()
+    }
+
+    /// Its last attempt failed, and it was not given up.
+    pub fn is_retrying(&self) -> bool {
+        self.not_before > 0
+    }
+
+    /// Nothing of it is worth remembering.
+    pub fn is_blank(&self) -> bool {
+        let remembered = self.is_known() || self.is_busy() || self.pledged;
+        !remembered && matches!(self.shown, Shown::Deselected { .. } | Shown::Gone { .. })
+    }
+
+    /// The newest version that was acknowledged or may have been sent.
+    pub fn highest_rv(&self) -> u64 {
         self.acked.map_or(0, |acked| acked.rv).max(self.sending.map_or(0, |sending| sending.rv))
     }
 
@@ -170,7 +211,7 @@ impl Slot {
             parked,
             sending: self.sending.is_some(),
             acked,
-            adoptable: mark.is_some_and(|mark| rv <= mark),
+            adoptable: !self.pledged && mark.is_some_and(|mark| rv <= mark),
         })
     }
 
@@ -185,16 +226,7 @@ impl Slot {
         })
     }
 
-    /// The version the next declaration speaks of.
-    pub fn shown_rv(&self) -> u64 {
-        match &self.shown {
-            Shown::Selected { row, .. } => row.rv,
-            Shown::Deselected { rv } | Shown::Gone { rv } => *rv,
-            Shown::Unknown => self.highest_rv(),
-        }
-    }
-
-    /// What an event of kind `change` would be about, as of now.
+    /// What an event of kind `change` is about, as of now.
     pub fn subject(&self, key: &ObjectKey, change: Change) -> Subject {
         match (&self.shown, change) {
             (Shown::Selected { row, .. }, Change::New | Change::Updated) => Subject::Present(Arc::clone(row)),
@@ -204,19 +236,19 @@ impl Slot {
                     uid: Arc::clone(&key.uid),
                     namespace: self.named.namespace.clone(),
                     name: Arc::clone(&self.named.name),
-                    rv: self.shown_rv(),
+                    // As declared, so that a restart does not change the body of Removed.
+                    rv: self.sending.map_or_else(|| self.shown_rv(), |sending| sending.rv),
                 })
             }
         }
     }
 
-    /// Forgets the delivery, not what is durable.
-    pub fn settle(&mut self) {
-        self.phase = Phase::Idle;
-        self.attempts = 0;
-        self.not_before = 0;
-        self.owed_since = None;
-        self.event = None;
-        self.last_error = None;
+    /// The version that the watch last showed.
+    pub fn shown_rv(&self) -> u64 {
+        match &self.shown {
+            Shown::Selected { row, .. } => row.rv,
+            Shown::Deselected { rv } | Shown::Gone { rv } => *rv,
+            Shown::Unknown => self.highest_rv(),
+        }
     }
 }

@@ -86,7 +86,7 @@ pub struct RetryView {
     pub uid: std::sync::Arc<str>,
     /// Attempts made.
     pub attempt: u32,
-    /// When the next one may go; `None` while parked.
+    /// When the next one may go; `None` while parked, and while one is under way.
     pub next_attempt: Option<i64>,
     /// What failed last.
     pub last_error: Option<LastError>,
@@ -143,8 +143,9 @@ impl Engine {
             .iter()
             .take(SAMPLES)
             .filter_map(|(at, key)| {
+                let slot = slots.get(key)?;
                 let at = probe_at.map_or(*at, |probe| probe.max(*at));
-                Some(retry_view(id, key, slots.get(key)?, Some(now.wall_at(at))))
+                Some(retry_view(id, key, slot, Some(now.wall_at(at)).filter(|_| !slot.is_busy())))
             })
             .collect();
         let parked_samples = desk
@@ -156,8 +157,8 @@ impl Engine {
         Some(View {
             generation: desk.plan.generation,
             entries: slots.len() as u64,
-            sequence: self.shared.seq,
-            last_commit: self.shared.last_commit,
+            sequence: self.shared.journal.seq(),
+            last_commit: self.shared.journal.last_commit(),
             baseline_at: desk.baseline_at,
             live: desk.all_live(),
             pending: desk.owed.len() as u64,
@@ -170,7 +171,7 @@ impl Engine {
             last_delivery: desk.last_delivery.clone(),
             endpoint: EndpointView {
                 breaker: desk.breaker.state(),
-                answered: desk.breaker.has_answered(),
+                answered: desk.breaker.successes() > 0,
                 consecutive_failures: desk.breaker.consecutive_failures(),
                 attempt: Some(desk.breaker.step()).filter(|step| *step > 0),
                 next_attempt: probe_at.or_else(|| desk.retrying.first().map(|(at, _)| *at)).map(|at| now.wall_at(at)),

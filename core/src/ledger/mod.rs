@@ -51,7 +51,7 @@ pub enum Fact {
     Drop {
         /// The object.
         object: ObjectKey,
-        /// The event's sequence, or that of the acknowledged one when nothing needed to be told.
+        /// The event's sequence; that of the acknowledged one when nothing needed to be told; zero if there was neither.
         of: u64,
     },
     /// Given up for now; the event stays owed.
@@ -81,6 +81,13 @@ pub enum Fact {
         /// The row's fingerprint.
         fp: Fingerprint,
     },
+    /// The object is owed as New, and nothing of it was sent yet; it must not be adopted.
+    Owe {
+        /// The object.
+        object: ObjectKey,
+        /// Its names.
+        named: Named,
+    },
     /// A baseline of a kind: rows up to `rv` are adopted while it is open.
     Mark {
         /// The kind.
@@ -89,6 +96,11 @@ pub enum Fact {
         rv: u64,
         /// Whether it is still open.
         open: bool,
+    },
+    /// The kind has no baseline any more: it left the subscription, or other objects of it are selected now.
+    Unmark {
+        /// The kind.
+        kind: Arc<GroupKind>,
     },
     /// The subscription is gone, and so is all that was known for it.
     Forget,
@@ -140,7 +152,7 @@ pub struct Parked {
     pub config_hash: u64,
 }
 
-/// One slot, as far as it is durable.
+/// One slot, as far as it is durable. One without `acked` and `sending` is owed as New.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// How the object is called.
@@ -235,8 +247,14 @@ impl Entries {
                 entry.sending = None;
                 entry.parked = None;
             }
+            Fact::Owe { object, named } => {
+                book.entries.entry(object.clone()).or_insert_with(|| Entry::new(named.clone()));
+            }
             Fact::Mark { kind, rv, open } => {
                 book.marks.insert(Arc::clone(kind), Mark { rv: *rv, open: *open });
+            }
+            Fact::Unmark { kind } => {
+                book.marks.remove(kind);
             }
             Fact::Forget => {} // returned above
         }

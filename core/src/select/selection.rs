@@ -55,11 +55,11 @@ impl Selection {
     /// Adds or replaces a plan. `sources` names the source that each interest reads from, in the same order. The
     /// subscription is told
     /// - every cached row that its interests cover, selected or not;
-    /// - as deselected, what its former interests covered and the present ones do not (a kind or namespace that was given up).
+    /// - as deselected, what its former interests covered and the present ones do not (a kind or namespace that was given up);
+    /// - as gone, what a former source of the same kind showed and the present one is known not to have.
     ///
-    /// It is never told here that something is gone. What a former source of the same kind showed and the present one does
-    /// not (yet) is left as it was last seen, until the present source shows it or proves it gone; so call this before
-    /// [`Selection::drop_source`] of a source that is given up.
+    /// What the present source is not known not to have is left as it was last seen, until that source shows it or proves
+    /// it gone; so call this before [`Selection::drop_source`] of a source that is given up.
     ///
     /// # Panics
     /// If there is not one source per interest: the caller made both lists from the same plan.
@@ -82,6 +82,8 @@ impl Selection {
             let source = self.source(&place.source);
             source.show_all(&plan.id, place.namespace.as_deref(), &interest.selector, out);
             source.audience.add(plan.id.clone(), place.namespace, interest.selector.clone());
+            // a source that is complete already may have nothing more to say for a long time
+            source.settle_orphans(out);
         }
     }
 

@@ -136,7 +136,7 @@ impl Source {
     }
 
     /// Orphans that the source would show by now, if they existed, are gone.
-    fn settle_orphans(&mut self, out: &mut Vec<Observation>) {
+    pub(super) fn settle_orphans(&mut self, out: &mut Vec<Observation>) {
         if let (false, false, Some(complete)) = (self.listing, self.orphans.is_empty(), self.complete) {
             let unreadable = std::mem::take(&mut self.unreadable);
             self.change_orphans(ObservedBy::Relist, out, |row| {

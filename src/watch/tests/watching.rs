@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::api::{Answer, Asked, bookmark, error, event, object};
+use super::api::{Answer, Asked, bookmark, error, event, list, object};
 use super::bench::{Bench, quick, widgets};
 use crate::watch::metrics::{ListKind, Restart};
 use crate::watch::{Settings, SourceState};
@@ -148,6 +148,34 @@ async fn a_line_about_nobody_knows_what_is_healed_by_a_list_when_the_watch_ends(
     bench.api.end();
     bench.expect(&["list", "a@101", "b@102", "end@102"]).await;
     assert_eq!((bench.metrics.undecodables(), bench.metrics.restarts(Restart::Unreadable)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_line_about_nobody_knows_what_is_healed_by_a_list_in_time_however_busy_the_watch_is() {
+    let mut bench = Bench::new(Settings { doubt_min: Duration::from_millis(100), ..quick() }).await;
+    bench.api.set("a");
+    let _held = bench.sources.acquire(widgets());
+    bench.expect(&["list", "a@101", "end@101"]).await;
+    bench.until("watching", |b| b.api.watches() == 1).await;
+    bench.api.push("{\"type\":\"ADD\n");
+    // the reports wait for the reader, so the watch always has a line ready
+    while bench.metrics.restarts(Restart::Unreadable) == 0 {
+        bench.api.set("a");
+        bench.report().await;
+    }
+    assert_eq!(bench.metrics.undecodables(), 1);
+}
+
+#[tokio::test]
+async fn a_list_with_something_nameless_is_followed_by_another_in_time() {
+    let mut bench = Bench::new(Settings { doubt_min: Duration::from_millis(20), ..quick() }).await;
+    bench.api.streaming(false);
+    bench.api.set("a");
+    let odd = list("101", "", &["7".to_owned()]);
+    bench.api.trick(Asked::is_list, Answer::Plain(200, odd));
+    let _held = bench.sources.acquire(widgets());
+    bench.expect(&["list", "end@101 ?", "list", "a@101", "end@101"]).await;
+    assert_eq!(bench.metrics.restarts(Restart::Unreadable), 1);
 }
 
 #[tokio::test]

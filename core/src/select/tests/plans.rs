@@ -138,15 +138,15 @@ fn after_a_move_a_watched_deletion_and_an_absent_kind_are_told() {
 }
 
 #[test]
-fn a_move_to_a_source_that_is_complete_already_settles_with_its_next_event() {
+fn a_move_to_a_source_that_is_complete_already_finds_at_once_what_is_gone() {
     let (mut bench, source) = stocked();
     bench.plan("s", &[(&source, Some("a"), app(None))]);
     let own = super::source("ConfigMap", Some("a"));
     bench.source = own.clone();
     bench.list(20, &[("a", "a-web", 1)]);
-    assert_eq!(bench.plan("s", &[(&own, Some("a"), app(None))]), ["s a-web selected 1 relist"]);
-    let told = bench.upsert("a", "new", "new", 25);
-    assert_eq!(told, ["s new selected 25 watch", "s a-db gone 25 relist"]);
+    let told = bench.plan("s", &[(&own, Some("a"), app(None))]);
+    assert_eq!(told, ["s a-web selected 1 relist", "s a-db gone 20 relist"]);
+    assert_eq!(bench.upsert("a", "new", "new", 25), ["s new selected 25 watch"]);
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! Objects of one name, one after the other: an endpoint that keys by name must hear that the old one is gone before it
+//! hears of the new one, and never after.
+//!
+//! Touches nothing. Invariants: of two namesakes at most one has a request under way; of an old one that still has to be
+//! told as Removed and a new one that was tried already (because the old one was given up for a while), the new one goes
+//! first, and Removed of the old one is dropped once the new one is acknowledged; who is given up blocks nobody.
+
+use std::sync::Arc;
+
+use super::decide::drop_silently;
+use super::desk::Desk;
+use super::shared::Shared;
+use super::slot::{Shown, Slot};
+use super::{ObjectKey, Subscription};
+use crate::Now;
+use crate::ledger::Named;
+use crate::object::ObservedBy;
+use crate::object::{GroupKind, Row};
+
+pub(super) type Name = (Arc<GroupKind>, Option<Arc<str>>, Arc<str>);
+
+fn name_of(key: &ObjectKey, namespace: Option<&Arc<str>>, name: &Arc<str>) -> Name {
+    (Arc::clone(&key.kind), namespace.cloned(), Arc::clone(name))
+}
+
+impl Desk {
+    pub fn enlist(&mut self, key: &ObjectKey, named: &Named) {
+        let keys = self.namesakes.entry(name_of(key, named.namespace.as_ref(), &named.name)).or_default();
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
+
+    pub fn delist(&mut self, key: &ObjectKey, named: &Named) {
+        let name = name_of(key, named.namespace.as_ref(), &named.name);
+        if let Some(keys) = self.namesakes.get_mut(&name) {
+            keys.retain(|other| other != key);
+            if keys.is_empty() {
+                self.namesakes.remove(&name);
+            }
+        }
+    }
+
+    /// Other objects that have or had the same name.
+    pub fn others_named(&self, key: &ObjectKey, named: &Named) -> Vec<ObjectKey> {
+        self.others(key, named.namespace.as_ref(), &named.name)
+    }
+
+    fn others(&self, key: &ObjectKey, namespace: Option<&Arc<str>>, name: &Arc<str>) -> Vec<ObjectKey> {
+        match self.namesakes.get(&name_of(key, namespace, name)) {
+            Some(keys) => keys.iter().filter(|other| *other != key).cloned().collect(),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// A request of the slot's was made, or is about to be.
+fn was_tried(slot: &Slot) -> bool {
+    slot.is_busy() || slot.may_be_known
+}
+
+/// Whether `new` has to wait for `old`, which has the same name and is not selected.
+fn waits_for_old(new: &Slot, old: &Slot) -> bool {
+    let owes_removed = old.is_known() && old.parked.is_none();
+    old.is_busy() || (owes_removed && !was_tried(new))
+}
+
+/// Whether `old` has to wait for `new`, which has the same name and is selected.
+fn waits_for_new(old: &Slot, new: &Slot) -> bool {
+    let is_told = new.sending.is_some() && new.parked.is_none() && was_tried(new);
+    !old.is_selected() && (new.is_busy() || is_told)
+}
+
+impl Subscription {
+    /// Another object of the same name goes first.
+    pub(super) fn waits_for_namesake(&self, key: &ObjectKey) -> bool {
+        let Some(slot) = self.slots.get(key) else { return false };
+        self.desk.others_named(key, &slot.named).iter().filter_map(|other| self.slots.get(other)).any(|other| {
+            match (slot.is_selected(), other.is_selected()) {
+                (true, false) => waits_for_old(slot, other),
+                (false, true) => waits_for_new(slot, other),
+                (true, true) | (false, false) => other.is_busy(),
+            }
+        })
+    }
+
+    /// Something about this object was settled; those of the same name may go on.
+    pub(super) fn reconsider_namesakes(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, named: &Named) {
+        for other in self.desk.others_named(key, named) {
+            self.reconsider(shared, now, &other);
+        }
+    }
+
+    /// A row proves that whoever had its name before is gone, even if no list says so.
+    pub(super) fn prove_namesakes_gone(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, row: &Row) {
+        for other in self.desk.others(key, row.namespace.as_ref(), &row.name) {
+            let Some(slot) = self.slots.get_mut(&other) else { continue };
+            if matches!(slot.shown, Shown::Unknown) && slot.highest_rv() <= row.rv {
+                slot.shown = Shown::Gone { rv: row.rv };
+                slot.by = ObservedBy::Relist;
+                slot.detected_at = now.wall;
+                self.reconsider(shared, now, &other);
+            }
+        }
+    }
+
+    /// The endpoint knows a newer object of that name: Removed of an older one would only confuse it.
+    pub(super) fn drop_outdated_namesakes(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, named: &Named) {
+        for other in self.desk.others_named(key, named) {
+            let Some(slot) = self.slots.get_mut(&other) else { continue };
+            let over = matches!(slot.shown, Shown::Gone { .. } | Shown::Deselected { .. });
+            if over && !slot.is_busy() {
+                drop_silently(&mut self.desk, shared, now, &other, slot);
+                self.forget_if_blank(&other);
+            }
+        }
+    }
+}

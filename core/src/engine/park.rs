@@ -1,0 +1,114 @@
+//! Given up for now, and released: by what, when, and who else it concerns.
+//!
+//! Touches nothing. Invariants: parking never clears Sending; whatever the outage parked is parked only while the breaker
+//! is open, so its end releases it without a human.
+
+use super::desk::Desk;
+use super::shared::Shared;
+use super::slot::Slot;
+use super::{ObjectKey, Subscription};
+use crate::Now;
+use crate::ledger::{Fact, Parked};
+use crate::outcome::{Class, Failure, blames_the_endpoint_when_common};
+
+impl Desk {
+    pub fn note_parked(&mut self, key: &ObjectKey, slot: &mut Slot, parked: Parked) {
+        slot.parked = Some(parked);
+        self.parked.insert(key.clone());
+        match parked.class {
+            Class::Endpoint => {
+                self.refused.remove(key);
+                self.outage.insert(key.clone());
+            }
+            Class::Event => {
+                if slot.blames_the_endpoint() {
+                    self.refused.insert(key.clone());
+                }
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// It was refused in a way that is the endpoint's trouble once it is common.
+    pub fn blames_the_endpoint(&self) -> bool {
+        self.last_error.as_ref().is_some_and(|error| blames(&error.failure))
+    }
+}
+
+fn blames(failure: &Failure) -> bool {
+    failure.class == Class::Event && failure.http_status.is_some_and(blames_the_endpoint_when_common)
+}
+
+impl Subscription {
+    pub(super) fn park(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, class: Class) {
+        let Self { slots, desk } = self;
+        let Some(slot) = slots.get_mut(key) else { return };
+        let Some(sending) = slot.sending else { return };
+        if slot.parked.is_none() {
+            match class {
+                Class::Endpoint => shared.ends.parked_endpoint += 1,
+                Class::Event => shared.ends.parked_event += 1,
+            }
+        }
+        desk.note_unparked(key, slot);
+        let parked = Parked { of: sending.seq, class, config_hash: desk.plan.config_hash };
+        let Parked { of, class, config_hash } = parked;
+        shared.record(now, desk, Fact::Park { object: key.clone(), of, class, config_hash });
+        desk.note_not_owed(key, slot);
+        desk.note_parked(key, slot, parked);
+        shared.mark_changed(desk);
+    }
+
+    /// These are given another chance, from attempt 1.
+    pub(super) fn release(&mut self, shared: &mut Shared, now: Now, keys: Vec<ObjectKey>) {
+        // Whatever is under way as a probe is an ordinary attempt from now on.
+        self.desk.probe = None;
+        for key in keys {
+            let Self { slots, desk } = self;
+            let Some(slot) = slots.get_mut(&key) else { continue };
+            shared.record(now, desk, Fact::Release { object: key.clone() });
+            desk.note_unparked(&key, slot);
+            if slot.is_busy() {
+                slot.attempts = 1;
+                slot.successes_before = desk.breaker.successes();
+                desk.note_owed(&key, slot, slot.detected_at);
+            } else {
+                slot.attempts = 0;
+                self.reconsider(shared, now, &key);
+            }
+        }
+    }
+
+    /// The endpoint's configuration or its Secrets changed: everything parked gets another chance, the outage is history.
+    pub(super) fn start_afresh(&mut self, shared: &mut Shared, now: Now) {
+        self.desk.breaker.forget_outage();
+        self.desk.last_error = None;
+        self.desk.unsent = None;
+        self.release(shared, now, self.desk.parked.iter().cloned().collect());
+    }
+
+    /// This event's trouble: parked until something about it changes.
+    pub(super) fn refuse(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, failure: &Failure, probe: bool) {
+        let Self { slots, desk } = self;
+        let Some(slot) = slots.get(key) else { return };
+        desk.breaker.count_failure();
+        if !blames(failure) {
+            self.park(shared, now, key, Class::Event);
+            if failure.http_status.is_some() {
+                self.endpoint_answered(shared, now, false);
+            }
+            return;
+        }
+        if !desk.breaker.refused(now.mono, key, slot.attempts, probe, &desk.plan.retry) {
+            self.park(shared, now, key, Class::Event);
+            return;
+        }
+        // So many are refused that it is the endpoint: those parked as their own fault wait for its recovery, too.
+        let refused: Vec<ObjectKey> = desk.refused.iter().cloned().collect();
+        self.park(shared, now, key, Class::Endpoint);
+        for other in refused {
+            self.park(shared, now, &other, Class::Endpoint);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What all subscriptions share: the journal, permits and turns, alarms, counts.
+//!
+//! Touches nothing. Invariant: a subscription has at most one alarm, and it is no later than the first moment at which
+//! something of that subscription's may start that may not now.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::desk::Desk;
+use super::fairness::Ring;
+use super::journal::Journal;
+use super::view::Ends;
+use super::{Settings, Slot};
+use crate::Now;
+use crate::ledger::Fact;
+use crate::object::ObjectKey;
+use crate::plan::SubscriptionId;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub settings: Settings,
+    pub journal: Journal,
+    /// Hold a permit, wait for their Sending record; in order of sequence.
+    declaring: VecDeque<Start>,
+    /// Hold a permit, and their record is durable.
+    ready: VecDeque<Start>,
+    pub ring: Ring,
+    pub alarms: BTreeSet<(u64, SubscriptionId)>,
+    pub changed: BTreeSet<SubscriptionId>,
+    /// Subscriptions with an open baseline.
+    pub opening: BTreeSet<SubscriptionId>,
+    /// Requests still under way of subscriptions that were removed meanwhile.
+    pub leftover: HashMap<SubscriptionId, u32>,
+    pub ends: Ends,
+    pub draining: bool,
+}
+
+/// A slot whose next request is about to start.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    pub seq: u64,
+    pub subscription: SubscriptionId,
+    pub object: ObjectKey,
+}
+
+impl Shared {
+    pub fn new(settings: Settings, seq: u64) -> Self {
+        Self {
+            settings,
+            journal: Journal::new(seq, settings.ack_delay),
+            declaring: VecDeque::new(),
+            ready: VecDeque::new(),
+            ring: Ring::new(settings.caps),
+            alarms: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            opening: BTreeSet::new(),
+            leftover: HashMap::new(),
+            ends: Ends::default(),
+            draining: false,
+        }
+    }
+
+    /// Adds a record of a subscription; it rides along with the next commit, at the latest a little later.
+    pub fn record(&mut self, now: Now, desk: &Desk, fact: Fact) -> u64 {
+        self.journal.add(now, &desk.plan.id, fact)
+    }
+
+    /// The slot's request may leave once its record, with sequence `seq`, is durable.
+    pub fn start(&mut self, desk: &Desk, key: &ObjectKey, seq: u64) {
+        let start = Start { seq, subscription: desk.plan.id.clone(), object: key.clone() };
+        if self.journal.is_durable(seq) {
+            self.ready.push_back(start);
+        } else {
+            self.journal.hurry();
+            self.declaring.push_back(start);
+        }
+    }
+
+    /// The next request that may leave.
+    pub fn next_start(&mut self) -> Option<Start> {
+        if self.declaring.front().is_some_and(|start| self.journal.is_durable(start.seq)) {
+            return self.declaring.pop_front();
+        }
+        self.ready.pop_front()
+    }
+
+    /// The subscription is worth a look at this moment, monotonic.
+    pub fn wake(&mut self, at: u64, desk: &mut Desk) {
+        if desk.alarm.is_some_and(|alarm| alarm <= at) {
+            return;
+        }
+        if let Some(later) = desk.alarm.replace(at) {
+            self.alarms.remove(&(later, desk.plan.id.clone()));
+        }
+        self.alarms.insert((at, desk.plan.id.clone()));
+    }
+
+    /// Takes out an alarm whose time has come.
+    pub fn next_alarm(&mut self, now: Now) -> Option<SubscriptionId> {
+        let due = self.alarms.first().is_some_and(|(at, _)| *at <= now.mono);
+        if due { self.alarms.pop_first().map(|(_, id)| id) } else { None }
+    }
+
+    pub fn mark_changed(&mut self, desk: &Desk) {
+        if !self.changed.contains(&desk.plan.id) {
+            self.changed.insert(desk.plan.id.clone());
+        }
+    }
+
+    /// Takes the slot's permit away, because it was answered or will not be sent, and says what it was for.
+    pub fn give_back(&mut self, desk: &mut Desk, slot: &mut Slot) -> Option<super::slot::Permit> {
+        let permit = slot.permit.take()?;
+        slot.phase = super::slot::Phase::Idle;
+        desk.in_flight = desk.in_flight.saturating_sub(1);
+        if permit.lane == super::slot::Lane::Retry {
+            desk.retries_in_flight = desk.retries_in_flight.saturating_sub(1);
+        }
+        self.ring.give_permit(&permit.host, permit.lane.is_late());
+        self.ring.enlist(&desk.plan.namespace, &desk.plan.id);
+        self.mark_changed(desk);
+        Some(permit)
+    }
+}

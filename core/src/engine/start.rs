@@ -1,0 +1,291 @@
+//! From a line to a request: permits, the write-ahead Sending record, the start.
+//!
+//! Touches nothing. Invariants: a request leaves only when its Sending record is durable; at the moment it leaves the need
+//! is looked at again, and a subscription that was suspended, held or edited meanwhile keeps it.
+
+use super::decide::Verdict;
+use super::desk::Desk;
+use super::fairness::{Gate, late_share};
+use super::shared::{Shared, Start};
+use super::slot::{Declared, GONE, Lane, Permit, Phase, Shown, Slot};
+use super::{Attempt, Engine, ObjectKey, Subscription};
+use crate::Now;
+use crate::event::Event;
+use crate::ledger::{Fact, Sending};
+use crate::plan::Change;
+
+/// What came of a subscription's turn.
+enum Turn {
+    /// A permit was taken.
+    Started,
+    /// Nothing to start, or not now.
+    Nothing,
+    /// Something might start, but others have all there is.
+    Shut(Gate),
+}
+
+impl Engine {
+    /// Starts what permits allow, one subscription after the other.
+    pub(super) fn start_what_may(&mut self, now: Now) {
+        let Self { subscriptions, shared, .. } = self;
+        while !shared.draining && !shared.ring.is_full() {
+            let Some((id, gate)) = shared.ring.next() else { return };
+            if let Some(subscription) = subscriptions.get_mut(&id) {
+                let turn = subscription.take_turn(shared, now);
+                let namespace = &subscription.desk.plan.namespace;
+                match turn {
+                    Turn::Started => shared.ring.enlist(namespace, &id),
+                    Turn::Nothing => {}
+                    Turn::Shut(gate) => shared.ring.wait(&gate, namespace, &id),
+                }
+            }
+            shared.ring.turn_is_over(gate);
+        }
+    }
+
+    /// The slot's record is durable: its request leaves, if it is still wanted.
+    pub(super) fn launch(&mut self, now: Now, start: &Start) -> Option<Attempt> {
+        let Start { seq, subscription, object: key } = start;
+        let subscription = self.subscriptions.get_mut(subscription)?;
+        let Subscription { slots, desk } = subscription;
+        let slot = slots.get_mut(key)?;
+        let sending = slot.sending.filter(|sending| sending.seq == *seq && slot.phase == Phase::Starting)?;
+        let wanted = match desk.verdict(key, slot) {
+            // What is sent is what was declared, even if the watch has shown more since: that is the next event.
+            Verdict::Tell(change) => (change == Change::Removed) == (sending.change == Change::Removed),
+            Verdict::Parked => true,
+            Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => false,
+        };
+        if wanted
+            && !desk.is_silent()
+            && !self.shared.draining
+            && let Some(event) = event(desk, slot, sending)
+        {
+            if slot.attempts == 0 {
+                slot.successes_before = desk.breaker.successes();
+            }
+            slot.attempts = slot.attempts.saturating_add(1);
+            slot.phase = Phase::InFlight;
+            self.shared.mark_changed(desk);
+            return Some(Attempt { event, number: slot.attempts, host: desk.plan.host.clone() });
+        }
+        let named = slot.named.clone();
+        desk.end_probe(key);
+        self.shared.give_back(desk, slot);
+        slot.forget_subject();
+        subscription.reconsider(&mut self.shared, now, key);
+        subscription.reconsider_namesakes(&mut self.shared, now, key, &named);
+        None
+    }
+}
+
+impl Subscription {
+    /// What waited for this moment stands in line now, and the next moment has its alarm.
+    pub(super) fn fall_due(&mut self, shared: &mut Shared, now: Now) {
+        let Self { slots, desk } = self;
+        while let Some((at, _)) = desk.waiting.first()
+            && *at <= now.mono
+            && let Some((_, key)) = desk.waiting.pop_first()
+        {
+            if let Some(slot) = slots.get_mut(&key) {
+                slot.phase = Phase::Due { place: desk.due.join(&key) };
+            }
+        }
+        if let Some(at) = desk.next_chance(now) {
+            shared.wake(at, desk);
+        }
+    }
+
+    fn take_turn(&mut self, shared: &mut Shared, now: Now) -> Turn {
+        let desk = &self.desk;
+        let still_stopping = shared.leftover.contains_key(&desk.plan.id);
+        if desk.is_silent() || desk.paused_until > now.mono || still_stopping {
+            return Turn::Nothing;
+        }
+        if let Some(gate) = shared.ring.gate(&desk.plan.host, false) {
+            return Turn::Shut(gate);
+        }
+        let late_gate = shared.ring.gate(&desk.plan.host, true);
+        if desk.breaker.may_probe(now.mono) {
+            return match late_gate {
+                Some(gate) if desk.has_something_to_probe() => Turn::Shut(gate),
+                Some(_) => Turn::Nothing,
+                None => self.start_probe(shared, now),
+            };
+        }
+        let limit = desk.breaker.limit(desk.plan.max_in_flight);
+        if desk.in_flight >= limit {
+            return Turn::Nothing;
+        }
+        loop {
+            let desk = &mut self.desk;
+            let retry = !desk.due.is_empty() && desk.retries_in_flight < late_share(limit);
+            let first = !desk.first.is_empty();
+            let (lane, key) = match (first, retry) {
+                (false, true) if late_gate.is_some() => return late_gate.map_or(Turn::Nothing, Turn::Shut),
+                (true, true) if late_gate.is_none() && (limit > 1 || desk.retry_turn) => (Lane::Retry, desk.due.pop()),
+                (true, _) => (Lane::First, desk.first.pop()),
+                (false, true) => (Lane::Retry, desk.due.pop()),
+                (false, false) => return Turn::Nothing,
+            };
+            let Some(key) = key else { return Turn::Nothing };
+            desk.retry_turn = lane == Lane::First;
+            if self.begin(shared, now, &key, lane) {
+                return Turn::Started;
+            }
+        }
+    }
+
+    /// One owed object at a time is tried while the breaker is open. Those that wait for a retry, those that the outage
+    /// parked and those that were never tried take turns: an endpoint that refuses some of them may take the others.
+    fn start_probe(&mut self, shared: &mut Shared, now: Now) -> Turn {
+        let mut tries = self.desk.due.len() + self.desk.outage.len() + self.desk.first.len();
+        let mut empty = 0;
+        while tries > 0 && empty < 3 {
+            let desk = &mut self.desk;
+            desk.probes += 1;
+            let key = match desk.probes % 3 {
+                0 => desk.due.pop(),
+                1 => desk.next_parked(),
+                _ => desk.first.pop(),
+            };
+            let Some(key) = key else {
+                empty += 1;
+                continue;
+            };
+            (tries, empty) = (tries - 1, 0);
+            if self.begin(shared, now, &key, Lane::Probe) {
+                return Turn::Started;
+            }
+        }
+        Turn::Nothing
+    }
+
+    /// Takes a permit for the slot and declares or sends; false if it does not need to, or may not, after all.
+    fn begin(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, lane: Lane) -> bool {
+        let blocked = self.waits_for_namesake(key);
+        let Self { slots, desk } = self;
+        let Some(slot) = slots.get_mut(key) else { return false };
+        if slot.is_busy() {
+            return false;
+        }
+        desk.leave_lines(key, slot);
+        if blocked {
+            return false;
+        }
+        let change = match desk.verdict(key, slot) {
+            Verdict::Tell(change) => Some(change),
+            // A parked slot is probed as it is: the probe is an attempt of the same event, and its answer releases it.
+            Verdict::Parked if lane == Lane::Probe => slot.sending.map(|sending| sending.change),
+            Verdict::Hold | Verdict::Nothing | Verdict::Parked | Verdict::Adopt | Verdict::Drop => None,
+        };
+        let Some(change) = change else {
+            self.reconsider(shared, now, key);
+            return false;
+        };
+        let host = desk.plan.host.clone();
+        shared.ring.take_permit(&host, lane.is_late());
+        slot.permit = Some(Permit { host, lane, config_hash: desk.plan.config_hash });
+        slot.phase = Phase::Starting;
+        desk.in_flight += 1;
+        match lane {
+            Lane::First => {}
+            Lane::Retry => desk.retries_in_flight += 1,
+            Lane::Probe => {
+                desk.probe = Some(key.clone());
+                desk.breaker.probe_started();
+            }
+        }
+        shared.mark_changed(desk);
+        let seq = match slot.sending {
+            Some(sending) if slot.same_event(change) => sending.seq,
+            Some(_) | None => declare(desk, shared, now, key, slot, change),
+        };
+        hold_subject(now, key, slot, change);
+        shared.start(desk, key, seq);
+        true
+    }
+}
+
+impl Desk {
+    /// The next of those that the outage parked, in turn.
+    fn next_parked(&mut self) -> Option<ObjectKey> {
+        let after = self.probed.take();
+        let next = after.and_then(|after| {
+            use std::ops::Bound::{Excluded, Unbounded};
+            self.outage.range((Excluded(after), Unbounded)).next()
+        });
+        self.probed = next.or_else(|| self.outage.first()).cloned();
+        self.probed.clone()
+    }
+
+    /// There is somebody to try the endpoint with.
+    pub fn has_something_to_probe(&self) -> bool {
+        !(self.due.is_empty() && self.outage.is_empty() && self.first.is_empty())
+    }
+
+    /// If this slot was the probe, there is none now. Returns whether it was.
+    pub fn end_probe(&mut self, key: &ObjectKey) -> bool {
+        let was_probe = self.probe.as_ref() == Some(key);
+        if was_probe {
+            self.probe = None;
+            self.breaker.probe_ended();
+        }
+        was_probe
+    }
+}
+
+/// Records that the event may go out, and returns its sequence.
+fn declare(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) -> u64 {
+    let (rv, fp) = match (&slot.shown, change) {
+        (Shown::Selected { row, fp }, Change::New | Change::Updated) => (row.rv, *fp),
+        (Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown, _) => {
+            (slot.shown_rv(), GONE)
+        }
+    };
+    let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };
+    let seq = shared.record(now, desk, fact);
+    slot.sending = Some(Sending { seq, change, rv, fp });
+    slot.pledged = false;
+    slot.declared = None;
+    seq
+}
+
+/// The attempt that is about to start tells what is shown now: the declared content, perhaps in a later version.
+fn hold_subject(now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) {
+    let subject = Some(slot.subject(key, change));
+    if let Some(declared) = &mut slot.declared {
+        declared.subject = subject;
+        return;
+    }
+    slot.declared = Some(Box::new(Declared {
+        previous_version: if change == Change::New { None } else { slot.acked_version.clone() },
+        by: slot.by,
+        detected_at: slot.detected_at,
+        declared_at: now.wall,
+        subject,
+    }));
+}
+
+fn event(desk: &Desk, slot: &Slot, sending: Sending) -> Option<Event> {
+    let declared = slot.declared.as_deref()?;
+    Some(Event {
+        subscription: desk.plan.id.clone(),
+        sequence: sending.seq,
+        change: sending.change,
+        subject: declared.subject.clone()?,
+        previous_version: declared.previous_version.clone(),
+        observed_by: declared.by,
+        detected_at: declared.detected_at,
+        declared_at: declared.declared_at,
+    })
+}
+
+impl Slot {
+    /// The row is held no longer than it takes to tell it.
+    pub fn forget_subject(&mut self) {
+        if let Some(declared) = &mut self.declared {
+            declared.subject = None;
+        }
+    }
+}
