@@ -70,6 +70,20 @@ async fn a_new_url_frees_what_was_parked_and_ends_the_outage() {
 }
 
 #[tokio::test]
+async fn a_new_url_is_neither_healthy_nor_not_until_it_has_answered() {
+    let world = World::shared().await;
+    world.subscribe("proven", json!({})).await;
+    world.config_map("a", json!({})).await;
+    world.condition("proven", "EndpointHealthy", "True", "Delivering").await;
+    edit(&world, "proven", json!({"endpoint": {"url": world.receiver.url("/unproven")}})).await;
+    let object = world.get("proven").await;
+    assert_eq!(said(&object, "EndpointHealthy"), "Unknown(NoDeliveryYet)");
+    world.config_map("b", json!({})).await;
+    world.condition("proven", "EndpointHealthy", "True", "Delivering").await;
+    assert_eq!(world.receiver.requests("/unproven").len(), 1);
+}
+
+#[tokio::test]
 async fn method_and_headers_of_the_next_request_are_those_of_the_edit() {
     let world = World::shared().await;
     world.subscribe("head", json!({"endpoint": {"headers": [{"name": "X-Old", "value": "1"}]}})).await;
