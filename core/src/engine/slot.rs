@@ -85,7 +85,7 @@ pub(super) struct Declared {
     pub previous_version: Option<Arc<str>>,
     pub by: ObservedBy,
     pub detected_at: i64,
-    pub declared_at: i64,
+    pub at: i64,
     /// What the attempt that is about to start, or under way, tells.
     pub subject: Option<Subject>,
 }

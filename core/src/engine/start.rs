@@ -267,7 +267,7 @@ fn hold_subject(now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) {
         previous_version: if change == Change::New { None } else { slot.acked_version.clone() },
         by: slot.by,
         detected_at: slot.detected_at,
-        declared_at: now.wall,
+        at: now.wall,
         subject,
     }));
 }
@@ -282,7 +282,7 @@ fn event(desk: &Desk, slot: &Slot, sending: Sending) -> Option<Event> {
         previous_version: declared.previous_version.clone(),
         observed_by: declared.by,
         detected_at: declared.detected_at,
-        declared_at: declared.declared_at,
+        declared_at: declared.at,
     })
 }
 

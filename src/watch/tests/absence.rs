@@ -110,7 +110,7 @@ async fn discovery_that_lags_behind_a_list_that_works_is_not_believed() {
 
 #[tokio::test]
 async fn a_kind_that_is_installed_between_two_questions_is_listed_at_once() {
-    let patient = std::time::Duration::from_secs(600);
+    let patient = std::time::Duration::from_mins(10);
     let mut bench = Bench::new(Settings { backoff_min: patient, absent_retry_max: patient, ..quick() }).await;
     bench.api.set("a");
     bench.api.trick(|asked| asked.path == "/apis/example.com/v1", Answer::Plain(404, "404 page not found".into()));
