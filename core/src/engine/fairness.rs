@@ -4,9 +4,9 @@
 //! stopped it, and while a gate is open somebody who waits at it, if anybody does, has a turn coming; retries and probes
 //! never hold more than a quarter of what all, or one host's, requests may.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Map;
 use super::turns::Turns;
 use crate::plan::SubscriptionId;
 
@@ -68,12 +68,12 @@ pub(super) struct Ring {
     /// With the gate that opened for them, if that is why they have a turn.
     turns: Turns<Option<Gate>>,
     all: Load,
-    hosts: HashMap<Arc<str>, Load>,
+    hosts: Map<Arc<str>, Load>,
 }
 
 impl Ring {
     pub fn new(caps: Caps) -> Self {
-        Self { caps, turns: Turns::default(), all: Load::default(), hosts: HashMap::new() }
+        Self { caps, turns: Turns::default(), all: Load::default(), hosts: Map::default() }
     }
 
     pub fn in_flight(&self) -> u32 {
