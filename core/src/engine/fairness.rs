@@ -5,9 +5,9 @@
 //! never hold more than a quarter of what all, or one host's, requests may; the last quarter of a host's permits is for
 //! subscriptions that hold none there, so that one whose requests hang does not shut out its neighbours.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Map;
 use super::turns::Turns;
 use crate::plan::SubscriptionId;
 
@@ -77,12 +77,12 @@ pub(super) struct Ring {
     /// With the gate that opened for them, if that is why they have a turn.
     turns: Turns<Option<Gate>>,
     all: Load,
-    hosts: HashMap<Arc<str>, Load>,
+    hosts: Map<Arc<str>, Load>,
 }
 
 impl Ring {
     pub fn new(caps: Caps) -> Self {
-        Self { caps, turns: Turns::default(), all: Load::default(), hosts: HashMap::new() }
+        Self { caps, turns: Turns::default(), all: Load::default(), hosts: Map::default() }
     }
 
     pub fn in_flight(&self) -> u32 {
