@@ -224,15 +224,18 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
     fn finished(&mut self, done: Done) {
         let (id, status, result) = done;
         let now = (self.inputs.now)().mono;
+        self.metrics.wrote(match &result {
+            Ok(()) => Write::Written,
+            Err(error) if error.nobody_there() => Write::Gone,
+            Err(_) => Write::Failed,
+        });
         let Some(card) = self.cards.get_mut(&id) else { return };
         match result {
             Ok(()) => {
-                self.metrics.wrote(Write::Written);
                 self.events.flips(&card.verdict, &card.written.conditions, &status.conditions);
                 card.succeeded(status);
             }
             Err(error) if error.nobody_there() => {
-                self.metrics.wrote(Write::Gone);
                 tracing::debug!(
                     error = %crate::chain::chain(&error),
                     namespace = card.verdict.namespace,
@@ -242,7 +245,6 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
                 card.pointless(now);
             }
             Err(error) => {
-                self.metrics.wrote(Write::Failed);
                 tracing::warn!(
                     error = %crate::chain::chain(&error),
                     namespace = card.verdict.namespace,

@@ -144,13 +144,13 @@ async fn a_right_that_is_missing_for_a_kind_is_named_and_its_grant_in_the_namesp
     assert_eq!(said(&world.get("sets").await, "Authorized"), "False(NotAuthorized)");
     others_go_on(&world, "a").await;
 
-    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "sets"},
+    let granted = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "sets"},
         "rules": [{"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["list", "watch"]}]});
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
         "metadata": {"name": "sets"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "sets"},
         "subjects": [{"kind": "ServiceAccount", "name": "changehook", "namespace": "changehook-system"}]});
-    world.apply(&format!("{role}\n---\n{binding}")).await;
+    world.apply(&format!("{granted}\n---\n{binding}")).await;
     let object = world.ready("sets").await;
     assert_eq!(said(&object, "Authorized"), "-");
     let labels = json!({"app": "db"});

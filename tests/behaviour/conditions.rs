@@ -21,7 +21,7 @@ fn all(object: &Value) -> Vec<String> {
 const UNKNOWN: &str = "EndpointHealthy=Unknown(NoDeliveryYet)";
 
 /// A private world whose operator reads the API server through a proxy.
-async fn proxied() -> (World, FaultProxy) {
+pub async fn proxied() -> (World, FaultProxy) {
     let mut world = World::private().await;
     let proxy = FaultProxy::start(world.plane()).await.expect("a proxy starts");
     let mut options = world.operator_options();

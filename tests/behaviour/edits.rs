@@ -27,7 +27,7 @@ async fn until_marker(world: &World, path: &str, from: usize) -> Vec<(String, St
     let marked = |all: &[testbed::receiver::Request]| {
         all.iter().filter(|request| request.path() == path).skip(from).any(|request| told(request).1 == "marker")
     };
-    world.receiver.wait_until(marked, crate::world::SOON).await.unwrap();
+    world.receiver.wait_until(marked, crate::world::SOON).await.expect("the marker comes");
     let sent = world.receiver.requests(&path);
     sent.iter().skip(from).map(told).take_while(|(_, name)| name != "marker").collect()
 }

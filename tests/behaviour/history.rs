@@ -45,7 +45,9 @@ impl History {
     pub fn versions(&self, name: &str) -> Vec<Value> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let versions: Vec<Value> = seen.iter().filter(|object| object["metadata"]["name"] == name).cloned().collect();
-        versions.iter().for_each(lint);
+        for version in &versions {
+            lint(version);
+        }
         versions
     }
 
@@ -86,9 +88,9 @@ pub fn lint(object: &Value) {
         assert!(conditions.is_empty(), "{status:#}");
         return;
     }
-    assert!(observed <= object["metadata"]["generation"].as_i64().unwrap(), "{object:#}");
+    assert!(observed <= object["metadata"]["generation"].as_i64().expect("a generation"), "{object:#}");
     assert!(conditions.iter().all(|condition| condition["observedGeneration"] == observed), "{status:#}");
-    let types: Vec<&str> = conditions.iter().map(|c| c["type"].as_str().unwrap()).collect();
+    let types: Vec<&str> = conditions.iter().map(|c| c["type"].as_str().expect("a type")).collect();
     let mut unique = types.clone();
     unique.sort_unstable();
     unique.dedup();

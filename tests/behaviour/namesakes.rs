@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use testbed::fault_proxy::{Fault, Matcher, Times};
 use testbed::{Reply, eventually};
 
+use crate::conditions::proxied;
 use crate::history::{History, said};
 use crate::world::{SOON, World, told};
 
@@ -76,23 +78,29 @@ async fn deleting_a_subscription_with_a_request_under_way_frees_its_share_for_ot
 }
 
 #[tokio::test]
-async fn a_status_of_somebody_else_is_never_written_by_a_late_patch() {
-    let world = World::shared().await;
-    // A namesake that is created between the deletion and what the operator had still to say of the first.
+async fn a_status_that_arrives_late_is_not_written_to_a_namesake() {
+    let (world, proxy) = proxied().await;
     let history = History::of(&world).await;
     world.receiver.set_default(Reply::Status(500));
-    world.subscribe("late", json!({"retryPolicy": {"initialDelaySeconds": 1}})).await;
-    world.config_map("a", json!({})).await;
-    world.condition("late", "EndpointHealthy", "False", "ServerError").await;
+    world.subscribe("late", json!({})).await;
     let first = world.get("late").await["metadata"]["uid"].clone();
+    let patches = Matcher::any().method("PATCH").containing("/late/status");
+    let late = proxy.inject(patches, Fault::Delay(Duration::from_secs(3)), Times::Once);
+    world.config_map("a", json!({})).await;
+    let on_its_way = || async { (late.hits() == 1).then_some(()) };
+    eventually(SOON, on_its_way).await.expect("a status is on its way");
     world.kubectl(&["delete", "whsub", "late"]).await;
     let other = json!({"resources": [{"apiVersion": "v1", "kind": "Service"}]});
     world.apply(&world.subscription("late", other).to_string()).await;
     world.ready("late").await;
-    let of_the_second =
-        || history.versions("late").into_iter().filter(|object| object["metadata"]["uid"] != first).collect::<Vec<_>>();
-    let seen = || async { if of_the_second().is_empty() { Err("nothing of it yet") } else { Ok(()) } };
-    eventually(SOON, seen).await.unwrap();
-    world.receiver.stays_quiet(Duration::from_secs(2)).await.unwrap();
-    assert!(of_the_second().iter().all(|object| !said(object, "EndpointHealthy").starts_with("False")));
+    // The late patch has been answered: its uid is not that of the object it came to.
+    let refused = || async {
+        let gone = world.operator().metric(r#"changehook_status_writes_total{outcome="Gone"}"#).await.expect("metrics");
+        (gone == Some(1.0)).then_some(())
+    };
+    eventually(SOON, refused).await.expect("the late patch is refused");
+    let of_the_second: Vec<_> =
+        history.versions("late").into_iter().filter(|object| object["metadata"]["uid"] != first).collect();
+    assert!(!of_the_second.is_empty());
+    assert!(of_the_second.iter().all(|object| !said(object, "EndpointHealthy").starts_with("False")));
 }

@@ -103,11 +103,10 @@ async fn suspending_with_a_backlog_lets_what_is_under_way_finish_and_starts_noth
     world.apply(&maps.join("\n---\n")).await;
     world.requests("backlog", 2).await;
     suspended(&world, "backlog").await;
-    let object = world.until("backlog", "in flight", |o| o["status"]["delivery"]["inFlight"] == 0).await;
+    world.until("backlog", "in flight", |o| o["status"]["delivery"]["inFlight"] == 0).await;
     let sent = world.receiver.requests("/backlog").len();
     assert!(sent < 20, "{sent}");
     world.receiver.stays_quiet(Duration::from_secs(1)).await.unwrap();
-    let _settled = object;
     let object = world.until("backlog", "wrong count", |o| o["status"]["delivery"]["pending"] == 20 - sent).await;
     assert_eq!(object["status"]["totals"]["delivered"], sent);
 
