@@ -327,7 +327,7 @@ impl Rig {
     }
 
     pub fn view_of(&self, id: &str) -> View {
-        self.engine.view(self.now, &SubscriptionId { uid: id.into() }).unwrap()
+        self.engine.view(self.now, &SubscriptionId { uid: id.into() }).expect("the subscription is planned")
     }
 
     /// When requests about this object left, in milliseconds since `since`.
