@@ -239,9 +239,7 @@ impl Desk {
 fn declare(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) -> u64 {
     let (rv, fp) = match (&slot.shown, change) {
         (Shown::Selected { row, fp }, Change::New | Change::Updated) => (row.rv, *fp),
-        (Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown, _) => {
-            (slot.shown_rv(), GONE)
-        }
+        (_, _) => (slot.shown_rv(), GONE),
     };
     let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };
     let seq = shared.record(now, desk, fact);
@@ -262,7 +260,7 @@ fn hold_subject(now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) {
         previous_version: if change == Change::New { None } else { slot.acked_version.clone() },
         by: slot.by,
         detected_at: slot.detected_at,
-        declared_at: now.wall,
+        at: now.wall,
         subject,
     }));
 }
@@ -277,7 +275,7 @@ fn event(desk: &Desk, slot: &Slot, sending: Sending) -> Option<Event> {
         previous_version: declared.previous_version.clone(),
         observed_by: declared.by,
         detected_at: declared.detected_at,
-        declared_at: declared.declared_at,
+        declared_at: declared.at,
     })
 }
 
