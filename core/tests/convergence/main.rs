@@ -12,13 +12,16 @@
 
 mod cluster;
 mod edits;
+mod options;
 mod oracle;
 mod receiver;
+mod requests;
 mod settle;
 mod world;
 
 use changehook_core::plan::{Change, ChangeTypes};
-use world::{Options, World};
+use options::Options;
+use world::World;
 
 /// Runs `check` for every seed, and names the seed that failed.
 fn for_seeds(count: u64, check: impl Fn(u64)) {
