@@ -68,9 +68,9 @@ async fn a_kind_that_goes_takes_its_objects_along_once_and_what_comes_back_is_ne
     uninstall(&world).await;
 
     world.widgets().await;
+    world.widget("a", json!({"life": 2})).await;
     until_ready(&world, "gone", "True", "Watching").await;
     assert!(condition(&world.get("gone").await, "Stalled").is_none_or(|stalled| stalled["status"] == "False"));
-    world.widget("a", json!({"life": 2})).await;
     let told = world.told_exactly("gone", &["new a", "new b", "removed a", "removed b", "new a"]).await;
     assert_ne!(told.iter().rfind(|one| one.name == "a").map(|one| &one.uid), Some(&told[0].uid));
 }
