@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 /// The longest wait an endpoint can ask for: beyond an hour it is the outage handling's turn, not the endpoint's.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Longer values of `Retry-After` are not looked at; the longest valid date has 33 characters.
 const MAX_RETRY_AFTER_CHARS: usize = 64;

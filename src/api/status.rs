@@ -24,7 +24,7 @@ pub struct SubscriptionStatus {
     #[schemars(range(min = -1, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
     /// Ready, and what there is to say besides: Reconciling, Stalled, Authorized, EndpointHealthy, LedgerIntact,
-    /// Suspended.
+    /// Suspended. All of them are about observedGeneration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
@@ -147,11 +147,12 @@ pub struct EndpointStatus {
     /// Attempts that failed since the last that did not.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub consecutive_failures: i32,
-    /// While the breaker is open: the number of probes so far.
+    /// While the endpoint fails: which attempt it has come to, counted on by the probes of an open breaker.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub attempt: Option<i32>,
-    /// While the breaker is open: when the next probe goes.
+    /// When the next attempt goes: of an open breaker the next probe, else the soonest retry. Absent while there is
+    /// nothing to try again, and while nothing is sent (suspended, or something is missing).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// The last failure of the endpoint.
@@ -185,7 +186,8 @@ pub struct PendingDelivery {
     /// How many attempts were made.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub attempt: i32,
-    /// When the next one goes; absent when none is planned.
+    /// When the next one goes, not earlier; absent when none is planned: parked, or nothing is sent (suspended, or
+    /// something is missing).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// Why the last one failed.

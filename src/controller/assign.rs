@@ -6,21 +6,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use changehook_core::object::SourceId;
-use changehook_core::plan::{Interest, Plan};
+use changehook_core::plan::{Interest, Plan, SubscriptionId};
 use changehook_core::plan::{LabelSelector, Operator, Requirement, Selector};
 use changehook_core::retry::RetryPolicy;
 
-use super::reconcile::id;
 use super::validate::{
     LabelOperator, LabelRequirement, SecretKey, Valid, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidResource,
     ValidRetry,
 };
-use crate::api::WebhookSubscription;
 use crate::delivery::driver::Assignment;
 use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method};
 
 pub(super) fn assign(
-    subscription: &WebhookSubscription,
+    id: &SubscriptionId,
+    generation: i64,
     namespace: &str,
     valid: Valid,
     sources: Vec<SourceId>,
@@ -48,8 +47,8 @@ pub(super) fn assign(
         retry_status_codes: retry_status_codes.clone(),
     };
     let plan = Plan {
-        id: id(subscription),
-        generation: subscription.metadata.generation.unwrap_or_default(),
+        id: id.clone(),
+        generation,
         namespace: namespace.into(),
         interests: resources.into_iter().map(|resource| interest(resource, namespace)).collect(),
         changes,

@@ -6,10 +6,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use changehook_core::object::SourceId;
+use futures::future::join_all;
 
 use super::assign::secret_key;
 use super::reconcile::Context;
-use super::validate::{Valid, ValidHeaderValue};
+use super::validate::{SecretUse, Valid};
 use crate::api::conditions::Reason;
 use crate::delivery::secrets::{SecretError, content_hash};
 use crate::status::Standing;
@@ -20,7 +21,8 @@ pub(super) struct References {
     pub handles: Vec<SourceHandle>,
     /// One for each resource.
     pub sources: Vec<SourceId>,
-    pub secrets_hash: u64,
+    /// Of everything that was read; `None` if something could not be.
+    pub secrets_hash: Option<u64>,
     pub standing: Standing,
     /// Nothing may be sent.
     pub held: bool,
@@ -32,32 +34,29 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
     let mut found = References {
         handles: Vec::new(),
         sources: Vec::new(),
-        secrets_hash: 0,
+        secrets_hash: None,
         standing: Standing::Sound,
         held: false,
         remarks: Vec::new(),
     };
-    for resource in &valid.resources {
+    for (index, resource) in valid.resources.iter().enumerate() {
         let wide = SourceId { gvk: resource.gvk.clone(), namespace: None };
         let (source, state) = acquire(context, wide, namespace, before, &mut found.handles);
-        let standing = standing_of(&source, state);
+        let standing = standing_of(index, &source, state);
         found.held |= matches!(standing, Standing::Stalled { .. });
-        found.standing = worse(std::mem::replace(&mut found.standing, Standing::Sound), standing);
+        found.note(standing);
         found.sources.push(source);
     }
+    let uses = valid.secrets();
+    // All at once: an API server that does not answer must not hold up a look once for each of them.
+    let read = join_all(uses.iter().map(|used| read(context, namespace, used))).await;
     let mut hasher = DefaultHasher::new();
-    for wanted in valid.secrets() {
-        let key = secret_key(wanted.clone());
-        let signs = valid.signing.as_ref() == Some(wanted);
-        let heads =
-            valid.endpoint.headers.iter().any(|header| header.value == ValidHeaderValue::Secret(wanted.clone()));
-        // What no request could carry is found here, not when the first change is to be sent.
-        let fit = if heads { context.secrets.header(namespace, &key).await.map(drop) } else { Ok(()) };
-        let value = context.secrets.get(namespace, &key).await;
-        match fit.and(value) {
-            Ok(bytes) => {
-                content_hash(&bytes).hash(&mut hasher);
-                if signs && bytes.as_bytes().ends_with(b"\n") {
+    let mut complete = true;
+    for (SecretUse { field, key, .. }, value) in uses.iter().zip(read) {
+        match value {
+            Ok(Read { hash, ends_with_line_break }) => {
+                hash.hash(&mut hasher);
+                if ends_with_line_break {
                     found.remarks.push(format!(
                         "Secret {namespace}/{} key {:?} ends with a line break, which is part of the signing key",
                         key.name, key.key
@@ -65,14 +64,40 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
                 }
             }
             Err(error) => {
+                complete = false;
                 found.held = true;
-                let standing = Standing::Waiting { reason: reason_of(&error), message: error.to_string() };
-                found.standing = worse(std::mem::replace(&mut found.standing, Standing::Sound), standing);
+                found.note(Standing::Waiting { reason: reason_of(&error), message: format!("{field}: {error}") });
             }
         }
     }
-    found.secrets_hash = hasher.finish();
+    found.secrets_hash = complete.then(|| hasher.finish());
     found
+}
+
+impl References {
+    /// The worst is told, of equals the first.
+    fn note(&mut self, standing: Standing) {
+        if rank(&standing) > rank(&self.standing) {
+            self.standing = standing;
+        }
+    }
+}
+
+/// What is kept of a Secret's value.
+struct Read {
+    hash: u64,
+    ends_with_line_break: bool,
+}
+
+async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
+    let key = secret_key(used.key.clone());
+    let bytes = if used.signs {
+        context.secrets.get(namespace, &key).await?
+    } else {
+        // What no request could carry is found here, not when the first change is to be sent.
+        context.secrets.header(namespace, &key).await?.0
+    };
+    Ok(Read { hash: content_hash(&bytes), ends_with_line_break: used.signs && bytes.as_bytes().ends_with(b"\n") })
 }
 
 /// The shared watch of the kind; where that is forbidden, one of the namespace alone.
@@ -112,25 +137,27 @@ fn reads_narrowly(wide: &SourceState, so_far: bool) -> bool {
     }
 }
 
-fn standing_of(source: &SourceId, state: SourceState) -> Standing {
-    let waiting = |reason, message| Standing::Waiting { reason, message };
+/// How one entry of `spec.resources` stands.
+fn standing_of(index: usize, source: &SourceId, state: SourceState) -> Standing {
+    let told = |message: &str, remedy: &str| format!("spec.resources[{index}]: {message}{remedy}");
+    let waiting = |reason, message: &str, remedy| Standing::Waiting { reason, message: told(message, remedy) };
+    let stalled =
+        |message: &str, remedy| Standing::Stalled { reason: Reason::KindNotSupported, message: told(message, remedy) };
     match state {
         SourceState::Watching { namespaced: true, rv: _ } => Standing::Sound,
-        SourceState::Watching { namespaced: false, rv: _ } => Standing::Stalled {
-            reason: Reason::KindNotSupported,
-            message: format!(
-                "spec.resources: {} objects do not belong to a namespace, and a WebhookSubscription watches its own \
-                 namespace only; remove the entry",
-                source.gvk
-            ),
-        },
-        SourceState::Starting => Standing::Progressing { message: format!("reading the list of {source}") },
-        SourceState::NotInstalled { message } => waiting(Reason::KindNotInstalled, message),
-        SourceState::Forbidden { message } => waiting(Reason::NotAuthorized, message),
-        SourceState::Stale { message } => waiting(Reason::SourceStale, message),
-        SourceState::Failing { message } => waiting(Reason::WatchFailed, message),
+        SourceState::Watching { namespaced: false, rv: _ } => stalled(
+            &format!("{} objects do not belong to a namespace", source.gvk),
+            ", and a WebhookSubscription watches its own namespace only; remove the entry",
+        ),
+        SourceState::Starting => Standing::Progressing { message: told(&format!("reading the list of {source}"), "") },
+        SourceState::NotInstalled { message } => {
+            waiting(Reason::KindNotInstalled, &message, "; install the kind, or correct apiVersion and kind")
+        }
+        SourceState::Forbidden { message } => waiting(Reason::NotAuthorized, &message, ""),
+        SourceState::Stale { message } => waiting(Reason::SourceStale, &message, ""),
+        SourceState::Failing { message } => waiting(Reason::WatchFailed, &message, "; this is tried again"),
         SourceState::NotWatchable { message } | SourceState::Unsupported { message } => {
-            Standing::Stalled { reason: Reason::KindNotSupported, message }
+            stalled(&message, "; remove the entry")
         }
     }
 }
@@ -147,38 +174,91 @@ fn reason_of(error: &SecretError) -> Reason {
     }
 }
 
-/// The one that has to be told first; of equals the earlier.
-fn worse(a: Standing, b: Standing) -> Standing {
-    fn rank(standing: &Standing) -> u8 {
-        match standing {
-            Standing::Stalled { .. } => 3,
-            Standing::Waiting { .. } => 2,
-            Standing::Progressing { .. } => 1,
-            Standing::Sound => 0,
-        }
+/// What only an edit can heal is told before what something else can.
+fn rank(standing: &Standing) -> u8 {
+    match standing {
+        Standing::Stalled { .. } => 3,
+        Standing::Waiting { .. } => 2,
+        Standing::Progressing { .. } => 1,
+        Standing::Sound => 0,
     }
-    if rank(&b) > rank(&a) { b } else { a }
 }
 
 #[cfg(test)]
 mod tests {
+    use changehook_core::object::Gvk;
+
     use super::*;
 
-    #[test]
-    fn only_a_missing_right_leads_to_the_namespaces_own_watch_and_only_a_working_shared_one_leads_back() {
+    fn all() -> [SourceState; 8] {
         let message = || "m".to_owned();
-        let undecided = [
+        [
             SourceState::Starting,
             SourceState::NotInstalled { message: message() },
             SourceState::NotWatchable { message: message() },
             SourceState::Stale { message: message() },
             SourceState::Unsupported { message: message() },
             SourceState::Failing { message: message() },
-        ];
+            SourceState::Forbidden { message: message() },
+            SourceState::Watching { namespaced: true, rv: 1 },
+        ]
+    }
+
+    #[test]
+    fn only_a_missing_right_leads_to_the_namespaces_own_watch_and_only_a_working_shared_one_leads_back() {
         for so_far in [false, true] {
-            assert!(reads_narrowly(&SourceState::Forbidden { message: message() }, so_far));
-            assert!(!reads_narrowly(&SourceState::Watching { namespaced: true, rv: 1 }, so_far));
-            assert!(undecided.iter().all(|state| reads_narrowly(state, so_far) == so_far));
+            let narrowly = all().map(|state| reads_narrowly(&state, so_far));
+            assert_eq!(narrowly, [so_far, so_far, so_far, so_far, so_far, so_far, true, false]);
         }
+    }
+
+    #[test]
+    fn each_state_of_a_watch_is_told_with_its_entry_and_waits_unless_only_an_edit_helps() {
+        let source = SourceId { gvk: Gvk::new("v1", "Node"), namespace: None };
+        let told = all().map(|state| match standing_of(2, &source, state) {
+            Standing::Sound => ("Sound", None, String::new()),
+            Standing::Progressing { message } => ("Progressing", None, message),
+            Standing::Waiting { reason, message } => ("Waiting", Some(reason), message),
+            Standing::Stalled { reason, message } => ("Stalled", Some(reason), message),
+        });
+        let short: Vec<_> = told.iter().map(|(standing, reason, _)| (*standing, *reason)).collect();
+        assert_eq!(
+            short,
+            [
+                ("Progressing", None),
+                ("Waiting", Some(Reason::KindNotInstalled)),
+                ("Stalled", Some(Reason::KindNotSupported)),
+                ("Waiting", Some(Reason::SourceStale)),
+                ("Stalled", Some(Reason::KindNotSupported)),
+                ("Waiting", Some(Reason::WatchFailed)),
+                ("Waiting", Some(Reason::NotAuthorized)),
+                ("Sound", None),
+            ]
+        );
+        assert!(told[..7].iter().all(|(_, _, message)| message.starts_with("spec.resources[2]: ")), "{told:?}");
+        let cluster = standing_of(0, &source, SourceState::Watching { namespaced: false, rv: 1 });
+        let Standing::Stalled { reason: Reason::KindNotSupported, message } = cluster else { panic!("{cluster:?}") };
+        assert!(message.contains("v1 Node objects do not belong to a namespace"), "{message}");
+    }
+
+    #[test]
+    fn the_worst_is_told_and_of_equals_the_first() {
+        let mut found = References {
+            handles: Vec::new(),
+            sources: Vec::new(),
+            secrets_hash: None,
+            standing: Standing::Sound,
+            held: false,
+            remarks: Vec::new(),
+        };
+        let waiting = |message: &str| Standing::Waiting { reason: Reason::SecretNotFound, message: message.to_owned() };
+        let stalled = Standing::Stalled { reason: Reason::KindNotSupported, message: "stalled".to_owned() };
+        found.note(waiting("first"));
+        found.note(Standing::Progressing { message: "progressing".to_owned() });
+        found.note(waiting("second"));
+        assert_eq!(found.standing, waiting("first"));
+        found.note(stalled.clone());
+        found.note(waiting("third"));
+        assert_eq!(found.standing, stalled);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! | step | file | touches |
 //! | --- | --- | --- |
-//! | who is to be looked at, and when | `roster` | the API server: a watch of our own kind |
+//! | who is to be looked at, and when | `roster`, `queue` | the API server: a watch of our own kind |
+//! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
 //! | dereference | `dereference` | Secrets (GET), the state of watch sources |
 //! | plan | `assign` | nothing |
@@ -13,6 +14,8 @@
 
 mod assign;
 mod dereference;
+mod queue;
+mod read;
 mod reconcile;
 mod roster;
 pub mod validate;

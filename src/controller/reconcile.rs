@@ -7,12 +7,11 @@ use std::sync::Arc;
 use changehook_core::address::AddressPolicy;
 use changehook_core::object::SourceId;
 use changehook_core::plan::SubscriptionId;
-use kube::ResourceExt;
 
 use super::assign::assign;
 use super::dereference::{References, dereference};
+use super::read::Shown;
 use super::validate::{Problem, validate};
-use crate::api::WebhookSubscription;
 use crate::api::conditions::Reason;
 use crate::delivery::driver::Assignment;
 use crate::delivery::secrets::Secrets;
@@ -37,47 +36,69 @@ pub struct Context {
 pub(super) struct Look {
     /// What the status says.
     pub verdict: Verdict,
-    /// What the driver is to do; `None` keeps what it has, but sends nothing.
-    pub assignment: Option<Assignment>,
-    /// The sources it reads from, kept alive for as long as these are.
-    pub handles: Vec<SourceHandle>,
-    /// It will not heal by an event we hear of, so look again.
+    /// What the driver is to do, with the sources it reads from, which are kept alive for as long as it does; `None`
+    /// keeps what it has, but sends nothing.
+    pub assignment: Option<(Assignment, Vec<SourceHandle>)>,
+    /// It will not heal by an event we hear of, so look again soon.
     pub again: bool,
 }
 
-/// `before` are the sources that the subscription reads from so far.
-pub(super) async fn look(context: &Context, subscription: &WebhookSubscription, before: &[SourceId]) -> Look {
-    let verdict = |standing, host, remarks| Verdict {
-        subscription: id(subscription),
-        namespace: subscription.namespace().unwrap_or_default(),
-        name: subscription.name_any(),
-        generation: subscription.metadata.generation.unwrap_or_default(),
-        before: subscription.status.clone().unwrap_or_default(),
-        standing,
-        suspended: subscription.spec.suspend,
-        host,
-        remarks,
+/// What is in force when a look begins.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Before {
+    /// The sources that are read from.
+    pub sources: Vec<SourceId>,
+    /// See [`Plan::config_hash`](changehook_core::plan::Plan).
+    pub config_hash: Option<u64>,
+}
+
+pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, before: &Before) -> Look {
+    let metadata = shown.metadata();
+    let verdict = Verdict {
+        subscription: id.clone(),
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+        generation: shown.generation(),
+        before: match shown {
+            Shown::Readable(subscription) => subscription.status.clone().unwrap_or_default(),
+            Shown::Unreadable(unreadable) => unreadable.status.clone(),
+        },
+        standing: Standing::Sound,
+        suspended: false,
+        silent: true,
+        host: None,
+        remarks: Vec::new(),
+    };
+    let refused = |standing, suspended| {
+        let verdict = Verdict { standing, suspended, ..verdict.clone() };
+        Look { verdict, assignment: None, again: false }
+    };
+    let subscription = match shown {
+        Shown::Readable(subscription) => subscription,
+        Shown::Unreadable(unreadable) => {
+            let message = unreadable.message.clone();
+            return refused(Standing::Stalled { reason: Reason::InvalidSpec, message }, false);
+        }
     };
     let check_url = |url: &str| context.policy.check_url(url).map_err(|error| error.to_string());
     let valid = match validate(subscription, check_url) {
         Ok(valid) => valid,
-        Err(problems) => {
-            let verdict = verdict(stalled(&problems), None, Vec::new());
-            return Look { verdict, assignment: None, handles: Vec::new(), again: false };
-        }
+        Err(problems) => return refused(stalled(&problems), subscription.spec.suspend),
     };
-    let namespace = subscription.namespace().unwrap_or_default();
     let References { handles, sources, secrets_hash, standing, held, remarks } =
-        dereference(context, &namespace, &valid, before).await;
+        dereference(context, &verdict.namespace, &valid, &before.sources).await;
     let again = matches!(standing, Standing::Waiting { .. });
-    let assignment = assign(subscription, &namespace, valid, sources, secrets_hash, held);
+    let suspended = valid.suspended;
+    let hash = secrets_hash.unwrap_or_default();
+    let mut assignment = assign(id, shown.generation(), &verdict.namespace, valid, sources, hash, held);
+    if let (None, Some(before)) = (secrets_hash, before.config_hash) {
+        // What could not be read is not another configuration: it would end the outage and release what is parked.
+        assignment.plan.config_hash = before;
+    }
     let host = Some(assignment.endpoint.shown_host());
-    Look { verdict: verdict(standing, host, remarks), assignment: Some(assignment), handles, again }
-}
-
-/// The subscription's identity; the API server sets a uid on everything it serves.
-pub(super) fn id(subscription: &WebhookSubscription) -> SubscriptionId {
-    SubscriptionId { uid: subscription.metadata.uid.as_deref().unwrap_or_default().into() }
+    let silent = suspended || held;
+    let verdict = Verdict { standing, suspended, silent, host, remarks, ..verdict };
+    Look { verdict, assignment: Some((assignment, handles)), again }
 }
 
 fn stalled(problems: &[Problem]) -> Standing {

@@ -1,10 +1,13 @@
 //! Who is to be looked at, and when.
 //!
 //! Touches the API server: list and watch of WebhookSubscriptions. Invariants: a subscription that is gone is removed
-//! from the driver and the status whether its deletion was seen or not; looks are bounded; one that waits for something
-//! is looked at again after 1, 2, 4 … 30 s, or at once when its watch source or the driver says so.
+//! from the driver and the status whether its deletion was seen or not; looks are bounded; what happens during a look
+//! leads to another one; one that waits for something is looked at again after 1, 2, 4 … 30 s, or at once when its
+//! watch source or the driver says so, and every one is looked at now and then; what is in force keeps its watches, so
+//! that no deletion is missed while a spec is broken.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +16,8 @@ use changehook_core::plan::SubscriptionId;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, pin_mut};
-use kube::core::DeserializeGuard;
+use kube::api::ApiResource;
+use kube::core::{DynamicObject, ObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -21,18 +25,22 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
-use super::reconcile::{Context, Look, id, look};
+use super::queue::Queue;
+use super::read::{Shown, read};
+use super::reconcile::{Before, Context, Look, look};
 use crate::api::WebhookSubscription;
-use crate::api::conditions::Reason;
 use crate::delivery::driver::{Assignment, Command};
 use crate::status::writer::News;
-use crate::status::{Standing, Verdict};
 use crate::watch::SourceHandle;
 
 /// Looks under way at once.
 const LOOKS: usize = 16;
 /// The longest wait between two looks at a subscription that something is missing for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The first one.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at a subscription that lacks nothing, give or take a fifth: a Secret may go without a word.
+const STEADY: Duration = Duration::from_mins(5);
 
 /// Why the controller ended.
 #[derive(Debug, thiserror::Error)]
@@ -61,22 +69,16 @@ pub struct Inputs {
 
 /// One subscription.
 struct Entry {
-    object: Arc<WebhookSubscription>,
+    shown: Arc<Shown>,
     assigned: Option<Assignment>,
+    /// Keeps the sources of what is in force.
     handles: Vec<SourceHandle>,
-    reads_from: Vec<SourceId>,
-    looking: bool,
+    /// The look that is under way; what comes of any other is out of date.
+    looking: Option<u64>,
     /// Something happened while it was being looked at.
     again: bool,
     patience: Duration,
     timer: Option<delay_queue::Key>,
-}
-
-impl Entry {
-    /// By its spec, not by what it read from so far: a source may change while the first look is still under way.
-    fn names(&self, gvk: &Gvk) -> bool {
-        self.object.spec.resources.iter().any(|resource| Gvk::new(&resource.api_version, &resource.kind) == *gvk)
-    }
 }
 
 /// See the module's head.
@@ -87,11 +89,14 @@ pub struct Roster {
     entries: HashMap<SubscriptionId, Entry>,
     /// Namespace and name → who has them now.
     names: HashMap<(String, String), SubscriptionId>,
+    /// Who has to hear of a kind's source, from the moment the spec names the kind.
+    readers: HashMap<Gvk, BTreeSet<SubscriptionId>>,
     /// Subscriptions seen in the list that is under way.
     listing: Option<HashSet<SubscriptionId>>,
-    queue: Vec<SubscriptionId>,
+    queue: Queue,
     timers: DelayQueue<SubscriptionId>,
-    looks: FuturesUnordered<BoxFuture<'static, (SubscriptionId, Look)>>,
+    looks: FuturesUnordered<BoxFuture<'static, (SubscriptionId, u64, Look)>>,
+    looks_started: u64,
 }
 
 impl Roster {
@@ -103,16 +108,20 @@ impl Roster {
             inputs,
             entries: HashMap::new(),
             names: HashMap::new(),
+            readers: HashMap::new(),
             listing: None,
-            queue: Vec::new(),
+            queue: Queue::default(),
             timers: DelayQueue::new(),
             looks: FuturesUnordered::new(),
+            looks_started: 0,
         }
     }
 
     /// Keeps every subscription in force until stopped.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), ControllerError> {
-        let api: Api<DeserializeGuard<WebhookSubscription>> = Api::all(self.client.clone());
+        // One that an older CRD let in must not keep the others from being listed, so specs are read one by one.
+        let kind = ApiResource::erase::<WebhookSubscription>(&());
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
         let stream = watcher(api, watcher::Config::default()).default_backoff();
         pin_mut!(stream);
         loop {
@@ -127,9 +136,9 @@ impl Roster {
                     None => return Err(ControllerError::StreamEnded),
                 },
                 Some(source) = self.inputs.notices.recv() => {
-                    let readers = self.entries.iter().filter(|(_, entry)| entry.names(&source.gvk));
-                    let readers: Vec<SubscriptionId> = readers.map(|(id, _)| id.clone()).collect();
-                    self.queue.extend(readers);
+                    for reader in self.readers.get(&source.gvk).into_iter().flatten() {
+                        self.queue.push(reader.clone());
+                    }
                 }
                 Some(id) = self.inputs.recheck.recv() => self.queue.push(id),
                 Some(expired) = self.timers.next() => {
@@ -139,19 +148,18 @@ impl Roster {
                     }
                     self.queue.push(id);
                 }
-                Some((id, look)) = self.looks.next() => self.looked(id, look).await?,
+                Some((id, number, look)) = self.looks.next() => self.looked(id, number, look).await?,
                 () = stop.cancelled() => return Ok(()),
             }
         }
     }
 
-    async fn hear(&mut self, event: Event<DeserializeGuard<WebhookSubscription>>) -> Result<(), ControllerError> {
+    async fn hear(&mut self, event: Event<DynamicObject>) -> Result<(), ControllerError> {
         match event {
             Event::Init => self.listing = Some(HashSet::new()),
             Event::InitApply(object) => {
-                let uid = object.uid().unwrap_or_default();
                 if let Some(listing) = &mut self.listing {
-                    listing.insert(SubscriptionId { uid: uid.into() });
+                    listing.insert(id(&object.metadata));
                 }
                 self.applied(object).await?;
             }
@@ -164,20 +172,13 @@ impl Roster {
                 std::mem::replace(&mut self.inputs.listed, Box::new(|| {}))();
             }
             Event::Apply(object) => self.applied(object).await?,
-            Event::Delete(object) => {
-                let id = SubscriptionId { uid: object.uid().unwrap_or_default().into() };
-                self.forget(&id).await?;
-            }
+            Event::Delete(object) => self.forget(&id(&object.metadata)).await?,
         }
         Ok(())
     }
 
-    async fn applied(&mut self, guard: DeserializeGuard<WebhookSubscription>) -> Result<(), ControllerError> {
-        let object = match guard.0 {
-            Ok(object) => object,
-            Err(invalid) => return self.unreadable(&invalid).await,
-        };
-        let id = id(&object);
+    async fn applied(&mut self, object: DynamicObject) -> Result<(), ControllerError> {
+        let id = id(&object.metadata);
         if object.metadata.deletion_timestamp.is_some() {
             return self.forget(&id).await;
         }
@@ -188,93 +189,73 @@ impl Roster {
             // A namesake with another uid was deleted and re-created between two events.
             self.forget(&other).await?;
         }
-        let object = Arc::new(object);
-        match self.entries.get_mut(&id) {
-            // Status and labels change without a new generation, and are nothing to us.
-            Some(entry) if entry.object.metadata.generation == object.metadata.generation => entry.object = object,
-            Some(entry) => {
-                entry.object = object;
-                entry.patience = Duration::from_secs(1);
-                self.queue.push(id);
+        let shown = Arc::new(read(object));
+        if let Some(entry) = self.entries.get_mut(&id) {
+            let before = std::mem::replace(&mut entry.shown, Arc::clone(&shown));
+            if before.asks_the_same_as(&shown) {
+                return Ok(());
             }
-            None => {
-                let entry = Entry {
-                    object,
-                    assigned: None,
-                    handles: Vec::new(),
-                    reads_from: Vec::new(),
-                    looking: false,
-                    again: false,
-                    patience: Duration::from_secs(1),
-                    timer: None,
-                };
-                self.entries.insert(id.clone(), entry);
-                self.queue.push(id);
-            }
+            entry.patience = IMPATIENCE;
+            self.reads_no_more(&id, &before);
+        } else {
+            let entry = Entry {
+                shown: Arc::clone(&shown),
+                assigned: None,
+                handles: Vec::new(),
+                looking: None,
+                again: false,
+                patience: IMPATIENCE,
+                timer: None,
+            };
+            self.entries.insert(id.clone(), entry);
         }
+        for gvk in kinds(&shown) {
+            self.readers.entry(gvk).or_default().insert(id.clone());
+        }
+        self.queue.push(id);
         Ok(())
     }
 
-    /// An object that does not even have the shape of a subscription: an older CRD let it in.
-    async fn unreadable(&mut self, invalid: &kube::core::error_boundary::InvalidObject) -> Result<(), ControllerError> {
-        let metadata = &invalid.metadata;
-        let id = SubscriptionId { uid: metadata.uid.clone().unwrap_or_default().into() };
-        self.hold(&id).await?;
-        let verdict = Verdict {
-            subscription: id,
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-            generation: metadata.generation.unwrap_or_default(),
-            before: crate::api::SubscriptionStatus::default(),
-            standing: Standing::Stalled {
-                reason: Reason::InvalidSpec,
-                message: format!("spec: {}; install this version's CRDs, which say so at once", invalid.error),
-            },
-            suspended: false,
-            host: None,
-            remarks: Vec::new(),
-        };
-        self.tell(News::Verdict(Box::new(verdict))).await
-    }
-
     fn start_looks(&mut self) {
-        let mut later = Vec::new();
-        for id in std::mem::take(&mut self.queue) {
+        while self.looks.len() < LOOKS
+            && let Some(id) = self.queue.pop()
+        {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
-            if entry.looking {
+            if entry.looking.is_some() {
                 entry.again = true;
-            } else if self.looks.len() >= LOOKS {
-                later.push(id);
-            } else {
-                if let Some(timer) = entry.timer.take() {
-                    self.timers.remove(&timer);
-                }
-                entry.looking = true;
-                let (context, object) = (Arc::clone(&self.context), Arc::clone(&entry.object));
-                let before = entry.reads_from.clone();
-                self.looks.push(Box::pin(async move { (id, look(&context, &object, &before).await) }));
+                continue;
             }
+            if let Some(timer) = entry.timer.take() {
+                self.timers.remove(&timer);
+            }
+            self.looks_started += 1;
+            let number = self.looks_started;
+            entry.looking = Some(number);
+            let (context, shown) = (Arc::clone(&self.context), Arc::clone(&entry.shown));
+            let before = entry.assigned.as_ref().map_or_else(Before::default, |assigned| Before {
+                sources: assigned.sources.clone(),
+                config_hash: Some(assigned.plan.config_hash),
+            });
+            self.looks.push(Box::pin(async move {
+                let look = look(&context, &id, &shown, &before).await;
+                (id, number, look)
+            }));
         }
-        later.sort_unstable();
-        later.dedup();
-        self.queue = later;
     }
 
-    async fn looked(&mut self, id: SubscriptionId, look: Look) -> Result<(), ControllerError> {
-        let Look { verdict, assignment, handles, again } = look;
-        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
-        entry.looking = false;
-        if std::mem::take(&mut entry.again) || entry.object.metadata.generation != Some(verdict.generation) {
+    async fn looked(&mut self, id: SubscriptionId, number: u64, look: Look) -> Result<(), ControllerError> {
+        let Look { verdict, assignment, again } = look;
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.looking == Some(number)) else {
+            // It went meanwhile, and perhaps came back.
+            return Ok(());
+        };
+        entry.looking = None;
+        if std::mem::take(&mut entry.again) {
             self.queue.push(id.clone());
         }
-        // The new handles are there before the old ones go, so a source they share goes on.
-        entry.handles = handles;
-        if again {
-            entry.timer = Some(self.timers.insert(id.clone(), entry.patience));
-            entry.patience = (entry.patience * 2).min(PATIENCE);
-        } else {
-            entry.patience = Duration::from_secs(1);
-        }
+        let wait = if again { entry.patience } else { steady(&id) };
+        entry.patience = if again { (entry.patience * 2).min(PATIENCE) } else { IMPATIENCE };
+        entry.timer = Some(self.timers.insert(id.clone(), wait));
         tracing::debug!(
             namespace = verdict.namespace,
             name = verdict.name,
@@ -283,8 +264,9 @@ impl Roster {
             "looked at a subscription"
         );
         match assignment {
-            Some(assignment) => {
-                entry.reads_from.clone_from(&assignment.sources);
+            Some((assignment, handles)) => {
+                // The new handles are there before the old ones go, so a source they share goes on.
+                entry.handles = handles;
                 if entry.assigned.as_ref() != Some(&assignment) {
                     entry.assigned = Some(assignment.clone());
                     self.command(Command::Assign(Box::new(assignment))).await?;
@@ -307,17 +289,29 @@ impl Roster {
     }
 
     async fn forget(&mut self, id: &SubscriptionId) -> Result<(), ControllerError> {
-        if let Some(entry) = self.entries.remove(id) {
-            if let Some(timer) = entry.timer {
-                self.timers.remove(&timer);
-            }
-            let name = (entry.object.namespace().unwrap_or_default(), entry.object.name_any());
-            if self.names.get(&name) == Some(id) {
-                self.names.remove(&name);
-            }
+        let Some(entry) = self.entries.remove(id) else { return Ok(()) };
+        if let Some(timer) = entry.timer {
+            self.timers.remove(&timer);
+        }
+        self.reads_no_more(id, &entry.shown);
+        let metadata = entry.shown.metadata();
+        let name = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+        if self.names.get(&name) == Some(id) {
+            self.names.remove(&name);
         }
         self.command(Command::Remove(id.clone())).await?;
         self.tell(News::Gone(id.clone())).await
+    }
+
+    fn reads_no_more(&mut self, id: &SubscriptionId, shown: &Shown) {
+        for gvk in kinds(shown) {
+            if let Some(readers) = self.readers.get_mut(&gvk) {
+                readers.remove(id);
+                if readers.is_empty() {
+                    self.readers.remove(&gvk);
+                }
+            }
+        }
     }
 
     async fn command(&mut self, command: Command) -> Result<(), ControllerError> {
@@ -327,4 +321,27 @@ impl Roster {
     async fn tell(&mut self, news: News) -> Result<(), ControllerError> {
         self.inputs.news.send(news).await.map_err(|_| ControllerError::Deserted)
     }
+}
+
+/// The API server sets a uid on everything it serves.
+fn id(metadata: &ObjectMeta) -> SubscriptionId {
+    SubscriptionId { uid: metadata.uid.as_deref().unwrap_or_default().into() }
+}
+
+/// The kinds that the spec names; one that cannot be read names none.
+fn kinds(shown: &Shown) -> Vec<Gvk> {
+    match shown {
+        Shown::Readable(subscription) => {
+            subscription.spec.resources.iter().map(|resource| Gvk::new(&resource.api_version, &resource.kind)).collect()
+        }
+        Shown::Unreadable(_) => Vec::new(),
+    }
+}
+
+/// [`STEADY`], spread by who it is, so that not all are looked at together.
+fn steady(id: &SubscriptionId) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let permille = u32::try_from(800 + hasher.finish() % 400).unwrap_or(1000);
+    STEADY * permille / 1000
 }

@@ -44,14 +44,30 @@ pub struct Valid {
 }
 
 impl Valid {
-    /// Every Secret key the subscription reads.
-    pub fn secrets(&self) -> BTreeSet<&SecretKey> {
-        let headers = self.endpoint.headers.iter().filter_map(|header| match &header.value {
-            ValidHeaderValue::Secret(key) => Some(key),
+    /// Every Secret key the subscription reads, the signing key first.
+    pub fn secrets(&self) -> Vec<SecretUse<'_>> {
+        let signing =
+            self.signing.iter().map(|key| SecretUse { field: "spec.signing.secretRef".to_owned(), key, signs: true });
+        let headers = self.endpoint.headers.iter().enumerate().filter_map(|(index, header)| match &header.value {
+            ValidHeaderValue::Secret(key) => {
+                let field = format!("spec.endpoint.headers[{index}].valueFrom.secretKeyRef");
+                Some(SecretUse { field, key, signs: false })
+            }
             ValidHeaderValue::Literal(_) => None,
         });
-        headers.chain(&self.signing).collect()
+        signing.chain(headers).collect()
     }
+}
+
+/// One place of the spec that names a Secret's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretUse<'a> {
+    /// Which place.
+    pub field: String,
+    /// What it names.
+    pub key: &'a SecretKey,
+    /// It is the signing key; otherwise it is a header's value.
+    pub signs: bool,
 }
 
 /// One kind and which objects of it.

@@ -383,3 +383,13 @@ fn rounded_up(now: Now) -> Now {
 async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<u64, LedgerError> {
     store.commit(&batch).await.map(|()| batch.number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_begins_at_the_end_of_the_millisecond_in_which_the_answer_came() {
+        assert_eq!(rounded_up(Now { mono: 41, wall: 7 }), Now { mono: 42, wall: 7 });
+    }
+}

@@ -17,6 +17,13 @@ use crate::api::status::{
 };
 use crate::api::subscription::ChangeType;
 
+/// The largest status as JSON, a little left for what the API server adds to none of it.
+const MAX_STATUS: usize = 19 * 1024;
+
+/// The conditions that are kept up; what an earlier or later version left besides would only get out of date.
+const KEPT: [Type; 6] =
+    [Type::Ready, Type::Reconciling, Type::Stalled, Type::Authorized, Type::EndpointHealthy, Type::Suspended];
+
 /// The status as of now. `before` is the one last written.
 pub fn compose(
     before: &SubscriptionStatus,
@@ -24,7 +31,8 @@ pub fn compose(
     view: Option<&View>,
     now: Timestamp,
 ) -> SubscriptionStatus {
-    SubscriptionStatus {
+    let samples = |from: &[RetryView]| from.iter().filter_map(|retry| pending(retry, verdict.silent)).collect();
+    let mut status = SubscriptionStatus {
         observed_generation: Some(verdict.generation),
         conditions: conditions(&before.conditions, verdict, view, now),
         ledger: view.map(ledger),
@@ -40,16 +48,20 @@ pub fn compose(
             // What an earlier process delivered is still the last delivery.
             .or_else(|| before.last_delivery.clone()),
         endpoint: endpoint(verdict, view),
-        retries: view.map_or_else(Vec::new, |view| view.retries.iter().filter_map(pending).collect()),
-        parked_samples: view.map_or_else(Vec::new, |view| view.parked_samples.iter().filter_map(pending).collect()),
-        omitted: view.and_then(omitted),
+        retries: view.map_or_else(Vec::new, |view| samples(&view.retries)),
+        parked_samples: view.map_or_else(Vec::new, |view| samples(&view.parked_samples)),
+        omitted: None,
         resync: None,
-    }
+    };
+    fit(&mut status, MAX_STATUS);
+    status.omitted = view.and_then(|view| omitted(view, &status));
+    status
 }
 
 fn conditions(before: &[Condition], verdict: &Verdict, view: Option<&View>, now: Timestamp) -> Vec<Condition> {
     let generation = verdict.generation;
-    let mut all: Vec<Condition> = before.to_vec();
+    let kept = |condition: &&Condition| KEPT.iter().any(|kept| kept.as_str() == condition.type_);
+    let mut all: Vec<Condition> = before.iter().filter(kept).cloned().collect();
     let mut set = |type_, status, reason, message: &str| {
         conditions::set(&mut all, type_, status, reason, message, generation, now);
     };
@@ -103,16 +115,20 @@ fn conditions(before: &[Condition], verdict: &Verdict, view: Option<&View>, now:
 }
 
 fn health(view: Option<&View>) -> (Status, Reason, String) {
-    let none_yet = (Status::Unknown, Reason::NoDeliveryYet, "nothing was sent yet".to_owned());
-    let Some(view) = view else { return none_yet };
+    let unknown = || {
+        let message = "nothing was sent yet with this configuration since the operator started";
+        (Status::Unknown, Reason::NoDeliveryYet, message.to_owned())
+    };
+    let Some(view) = view else { return unknown() };
     let waiting = || view.retries.iter().chain(&view.parked_samples).find_map(|sample| sample.last_error.as_ref());
     if let Some(failed) = view.endpoint.last_error.as_ref().or_else(waiting) {
         return (Status::False, reason_of(failed.failure.reason), failed.failure.message.clone());
     }
-    match &view.last_delivery {
-        Some(last) => (Status::True, Reason::Delivering, format!("the endpoint answers with {}", last.http_status)),
-        None => none_yet,
+    if view.endpoint.answered {
+        // Which of the good statuses it was is in lastDelivery; here it would make every other delivery a flip.
+        return (Status::True, Reason::Delivering, "the endpoint takes what it is sent".to_owned());
     }
+    unknown()
 }
 
 fn reason_of(reason: FailureReason) -> Reason {
@@ -174,12 +190,12 @@ fn endpoint(verdict: &Verdict, view: Option<&View>) -> Option<EndpointStatus> {
         breaker: Some(breaker),
         consecutive_failures: count(view.endpoint.consecutive_failures.into()),
         attempt: view.endpoint.attempt.map(|attempt| count(attempt.into())),
-        next_attempt_time: view.endpoint.next_attempt.map(time),
+        next_attempt_time: view.endpoint.next_attempt.filter(|_| !verdict.silent).map(time),
         last_error: view.endpoint.last_error.as_ref().map(last_error),
     })
 }
 
-fn pending(retry: &RetryView) -> Option<PendingDelivery> {
+fn pending(retry: &RetryView, silent: bool) -> Option<PendingDelivery> {
     let change_type = match retry.change? {
         Change::New => ChangeType::New,
         Change::Updated => ChangeType::Updated,
@@ -196,15 +212,29 @@ fn pending(retry: &RetryView) -> Option<PendingDelivery> {
             uid: retry.uid.to_string(),
         },
         attempt: count(retry.attempt.into()),
-        next_attempt_time: retry.next_attempt.map(time),
+        // While nothing is sent, none is planned.
+        next_attempt_time: retry.next_attempt.filter(|_| !silent).map(time),
         last_error: retry.last_error.as_ref().map(last_error),
     })
 }
 
-fn omitted(view: &View) -> Option<Omitted> {
+/// Drops samples, the last of the longer list first, until the status is no larger than `max` bytes as JSON.
+fn fit(status: &mut SubscriptionStatus, max: usize) {
+    let bytes = |status: &SubscriptionStatus| serde_json::to_vec(status).map_or(0, |json| json.len());
+    // A handful always fits: every text is bounded.
+    while status.retries.len() + status.parked_samples.len() > 4 && bytes(status) > max {
+        if status.retries.len() > status.parked_samples.len() {
+            status.retries.pop();
+        } else {
+            status.parked_samples.pop();
+        }
+    }
+}
+
+fn omitted(view: &View, status: &SubscriptionStatus) -> Option<Omitted> {
     let left_out = |all: u64, shown: usize| count(all.saturating_sub(shown as u64));
-    let retries = left_out(view.retrying, view.retries.len());
-    let parked = left_out(view.parked, view.parked_samples.len());
+    let retries = left_out(view.retrying, status.retries.len());
+    let parked = left_out(view.parked, status.parked_samples.len());
     (retries > 0 || parked > 0).then_some(Omitted { retries, parked })
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Verdict;
 use super::metrics::{Metrics, Told};
-use crate::api::conditions::{Type, get, truncated};
+use crate::api::conditions::{Reason, Type, get, truncated};
 use crate::api::{GROUP, VERSION};
 
 /// Notes over 1024 bytes are refused by the API server.
@@ -91,17 +91,31 @@ fn flips(before: &[Condition], after: &[Condition]) -> Vec<Event> {
     let mut events = Vec::new();
     for type_ in [Type::Ready, Type::Stalled, Type::EndpointHealthy, Type::Suspended] {
         let (old, new) = (get(before, type_), get(after, type_));
+        if type_ == Type::Suspended && old.is_some() && new.is_none() {
+            events.push(Event {
+                type_: EventType::Normal,
+                reason: "Resumed".to_owned(),
+                note: Some("sending is no longer suspended".to_owned()),
+                action: type_.as_str().to_owned(),
+                secondary: None,
+            });
+        }
+        // That Stalled is gone is told by what Ready says instead.
         let Some(new) = new else { continue };
         if old.is_some_and(|old| old.status == new.status) || new.status == "Unknown" {
             continue;
         }
         // The first word on a subscription is that it is being looked at: no news.
-        if old.is_none() && type_ == Type::Ready && new.reason == "Progressing" {
+        if old.is_none() && type_ == Type::Ready && new.reason == Reason::Progressing.as_str() {
             continue;
         }
-        let bad = (new.status == "False") != matches!(type_, Type::Stalled);
+        let bad = match type_ {
+            Type::Stalled => true,
+            Type::Suspended => false,
+            _ => new.status == "False" && new.reason != Reason::Progressing.as_str(),
+        };
         events.push(Event {
-            type_: if bad && type_ != Type::Suspended { EventType::Warning } else { EventType::Normal },
+            type_: if bad { EventType::Warning } else { EventType::Normal },
             reason: new.reason.clone(),
             note: Some(truncated(&new.message, MAX_NOTE).to_owned()).filter(|note| !note.is_empty()),
             action: type_.as_str().to_owned(),
@@ -116,7 +130,7 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
-    use crate::api::conditions::{Reason, Status, set};
+    use crate::api::conditions::{Status, set};
 
     fn one(type_: Type, status: Status, reason: Reason) -> Vec<Condition> {
         let mut all = Vec::new();
@@ -143,6 +157,22 @@ mod tests {
         let suspended = one(Type::Suspended, Status::True, Reason::Suspended);
         assert_eq!(told(&[], &stalled), [("InvalidSpec".to_owned(), true)]);
         assert_eq!(told(&[], &suspended), [("Suspended".to_owned(), false)]);
+    }
+
+    #[test]
+    fn the_end_of_a_suspension_is_told_and_the_end_of_a_stall_is_left_to_ready() {
+        let suspended = one(Type::Suspended, Status::True, Reason::Suspended);
+        let stalled = one(Type::Stalled, Status::True, Reason::InvalidSpec);
+        assert_eq!(told(&suspended, &[]), [("Resumed".to_owned(), false)]);
+        assert_eq!(told(&stalled, &one(Type::Ready, Status::True, Reason::Watching)), [("Watching".to_owned(), false)]);
+        assert_eq!(told(&[], &[]), []);
+    }
+
+    #[test]
+    fn a_new_look_at_an_edited_subscription_is_no_warning() {
+        let watching = one(Type::Ready, Status::True, Reason::Watching);
+        let progressing = one(Type::Ready, Status::False, Reason::Progressing);
+        assert_eq!(told(&watching, &progressing), [("Progressing".to_owned(), false)]);
     }
 
     #[test]

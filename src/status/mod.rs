@@ -1,9 +1,11 @@
 //! What a subscription's status says, and how it gets there.
 //!
 //! Imports core and api. [`compose`] makes the status out of the controller's [`Verdict`] and the engine's view; the
-//! [`writer`] patches it, coalesced by [`pace`]; [`events`] tells condition flips as Kubernetes Events. Invariant: one
+//! [`writer`] patches it, one card a
+//! subscription, coalesced by [`pace`]; [`events`] tells condition flips as Kubernetes Events. Invariant: one
 //! patch carries all of a status, and nothing is patched that is equal.
 
+mod card;
 pub mod compose;
 pub mod events;
 pub mod metrics;
@@ -32,6 +34,8 @@ pub struct Verdict {
     pub standing: Standing,
     /// spec.suspend
     pub suspended: bool,
+    /// Nothing is sent: suspended, stalled, or something is missing that a request needs.
+    pub silent: bool,
     /// The endpoint's host, for the status.
     pub host: Option<String>,
     /// What works but is worth a word, shown with Ready.

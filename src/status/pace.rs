@@ -9,6 +9,9 @@ pub const FLIP: u64 = 1_000;
 pub const COUNT: u64 = 10_000;
 /// How long counters may settle before they are written: what is in flight now is done in a moment.
 pub const SETTLE: u64 = 300;
+/// The same for a flip: an edit is a verdict now and a view of the new plan a tenth of a second later, and what lies
+/// between the two is not worth a flip of Ready.
+pub const FLIP_SETTLE: u64 = 200;
 /// Writes in a burst, over all subscriptions.
 const BURST: u64 = 20;
 /// Between two writes on average, over all subscriptions.
@@ -29,8 +32,8 @@ pub enum Change {
 pub fn due(change: Change, since: u64, written: Option<u64>) -> Option<u64> {
     match (change, written) {
         (Change::None, _) => None,
-        (Change::Flip, None) => Some(since),
-        (Change::Flip, Some(written)) => Some(since.max(written + FLIP)),
+        (Change::Flip, None) => Some(since + FLIP_SETTLE),
+        (Change::Flip, Some(written)) => Some((since + FLIP_SETTLE).max(written + FLIP)),
         (Change::Counters, None) => Some(since + SETTLE),
         (Change::Counters, Some(written)) => Some((since + SETTLE).max(written + COUNT)),
     }
@@ -71,10 +74,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flip_is_written_at_once_and_the_next_one_a_second_later() {
-        assert_eq!(due(Change::Flip, 500, None), Some(500));
+    fn a_flip_is_written_in_a_moment_and_the_next_one_a_second_later() {
+        assert_eq!(due(Change::Flip, 500, None), Some(700));
         assert_eq!(due(Change::Flip, 500, Some(400)), Some(1_400));
-        assert_eq!(due(Change::Flip, 5_000, Some(400)), Some(5_000));
+        assert_eq!(due(Change::Flip, 5_000, Some(400)), Some(5_200));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! whole status and the uid it is meant for, so that a re-created namesake is never written to; what is equal to the
 //! last write is not written; a failed write is tried again with what is true then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use changehook_core::Now;
@@ -14,16 +14,15 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use http::header::CONTENT_TYPE;
-use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::compose::compose;
+use super::card::Card;
 use super::events::Events;
 use super::metrics::{Metrics, Write};
-use super::pace::{Bucket, Change, due};
+use super::pace::Bucket;
 use super::{Standing, Verdict};
 use crate::api::{GROUP, SubscriptionStatus, VERSION};
 
@@ -31,8 +30,8 @@ use crate::api::{GROUP, SubscriptionStatus, VERSION};
 const AT_ONCE: usize = 8;
 /// For one patch.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failed write.
-const AGAIN: u64 = 2_000;
+/// How long a view may wait for the first verdict.
+const EARLY: u64 = 60_000;
 /// How long the last statuses may take when the operator stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -73,17 +72,6 @@ pub struct Inputs<T> {
 /// What was to be written, and what came of it.
 type Done = (SubscriptionId, SubscriptionStatus, Result<(), WriteError>);
 
-/// One subscription's status, as it is and as it was written.
-struct Card {
-    verdict: Verdict,
-    view: Option<View>,
-    written: SubscriptionStatus,
-    written_at: Option<u64>,
-    changed_since: u64,
-    not_before: u64,
-    under_way: bool,
-}
-
 /// See the module's head.
 pub struct Writer<T> {
     client: Client,
@@ -91,8 +79,11 @@ pub struct Writer<T> {
     events: Events,
     inputs: Inputs<T>,
     cards: HashMap<SubscriptionId, Card>,
-    /// Views that came before the first verdict.
-    early: HashMap<SubscriptionId, View>,
+    /// When each card that differs from what was written is due. Who has waited longest comes first, so that nobody
+    /// starves when there is more to write than may be written.
+    agenda: BTreeSet<(u64, SubscriptionId)>,
+    /// Views that came before the first verdict, and since when they are there.
+    early: HashMap<SubscriptionId, (u64, View)>,
     bucket: Bucket,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
 }
@@ -106,6 +97,7 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
             events,
             inputs,
             cards: HashMap::new(),
+            agenda: BTreeSet::new(),
             early: HashMap::new(),
             bucket: Bucket::new(),
             under_way: FuturesUnordered::new(),
@@ -138,20 +130,14 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
         while let Some(done) = self.under_way.next().await {
             self.finished(done);
         }
-        let ids: Vec<SubscriptionId> = self.cards.keys().cloned().collect();
+        let ids: Vec<SubscriptionId> = self.agenda.iter().map(|(_, id)| id.clone()).collect();
         for id in ids {
             while self.under_way.len() >= AT_ONCE
                 && let Some(done) = self.under_way.next().await
             {
                 self.finished(done);
             }
-            let now = (self.inputs.now)();
-            if let Some(card) = self.cards.get_mut(&id)
-                && let Some(status) = card.news(now)
-            {
-                card.under_way = true;
-                self.under_way.push(Box::pin(write(self.client.clone(), card.verdict.clone(), status)));
-            }
+            self.begin(&id, (self.inputs.now)());
         }
         while let Some(done) = self.under_way.next().await {
             self.finished(done);
@@ -159,152 +145,126 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
     }
 
     fn hear(&mut self, news: News) {
-        let now = (self.inputs.now)().mono;
         match news {
             News::Gone(id) => {
-                self.cards.remove(&id);
+                if let Some(at) = self.cards.remove(&id).and_then(|card| card.entered) {
+                    self.agenda.remove(&(at, id.clone()));
+                }
                 self.early.remove(&id);
             }
             News::Verdict(verdict) => {
                 let id = verdict.subscription.clone();
-                let early = self.early.remove(&id);
-                let card = self.cards.entry(id).or_insert_with(|| Card {
-                    written: verdict.before.clone(),
-                    verdict: (*verdict).clone(),
-                    view: early,
-                    written_at: None,
-                    changed_since: now,
-                    not_before: 0,
-                    under_way: false,
-                });
-                card.touch(now);
-                card.verdict = *verdict;
+                if let Some(card) = self.cards.get_mut(&id) {
+                    card.verdict = *verdict;
+                } else {
+                    let early = self.early.remove(&id).map(|(_, view)| view);
+                    self.cards.insert(id.clone(), Card::new(*verdict, early));
+                }
+                self.reschedule(&id);
             }
         }
     }
 
     fn see(&mut self, (id, view): (SubscriptionId, View)) {
-        let now = (self.inputs.now)().mono;
-        match self.cards.get_mut(&id) {
-            Some(card) => {
-                card.touch(now);
-                card.view = Some(view);
-            }
-            None => {
-                self.early.insert(id, view);
-            }
+        if let Some(card) = self.cards.get_mut(&id) {
+            card.view = Some(view);
+            self.reschedule(&id);
+        } else {
+            // The verdict follows at once, unless this is the last view of a subscription that is gone.
+            let now = (self.inputs.now)().mono;
+            self.early.retain(|_, (since, _)| now.saturating_sub(*since) < EARLY);
+            self.early.insert(id, (now, view));
         }
+    }
+
+    /// Something about the card changed: it may be due at another time.
+    fn reschedule(&mut self, id: &SubscriptionId) {
+        let Some(card) = self.cards.get_mut(id) else { return };
+        let due = card.due((self.inputs.now)());
+        if due == card.entered {
+            return;
+        }
+        if let Some(before) = card.entered {
+            self.agenda.remove(&(before, id.clone()));
+        }
+        card.entered = due;
+        self.agenda.extend(due.map(|at| (at, id.clone())));
     }
 
     /// Starts the writes that are due and returns how long until the next one is.
     fn start_what_is_due(&mut self) -> Duration {
         let now = (self.inputs.now)();
         let mut wake = u64::MAX;
-        for (id, card) in &mut self.cards {
-            if card.under_way || card.is_settled() {
-                continue;
-            }
-            let Some(status) = card.news(now) else {
-                card.settled();
-                continue;
-            };
-            let change = weigh(&card.written, &status);
-            let Some(at) = due(change, card.changed_since, card.written_at) else { continue };
-            let at = at.max(card.not_before);
-            if at > now.mono {
-                wake = wake.min(at);
-                continue;
-            }
-            if self.under_way.len() >= AT_ONCE {
+        while self.under_way.len() < AT_ONCE {
+            let Some((at, _)) = self.agenda.first() else { break };
+            if *at > now.mono {
+                wake = *at;
                 break;
             }
             if let Err(again) = self.bucket.take(now.mono) {
-                wake = wake.min(again);
+                wake = again;
                 break;
             }
-            card.under_way = true;
-            card.written_at = Some(now.mono);
-            tracing::trace!(subscription = %id.uid, ?change, "writing the status");
-            self.under_way.push(Box::pin(write(self.client.clone(), card.verdict.clone(), status)));
+            let Some((_, id)) = self.agenda.pop_first() else { break };
+            let Some(card) = self.cards.get_mut(&id) else { continue };
+            card.entered = None;
+            self.begin(&id, now);
         }
         Duration::from_millis(wake.saturating_sub(now.mono).clamp(1, 60_000))
+    }
+
+    fn begin(&mut self, id: &SubscriptionId, now: Now) {
+        let Some(card) = self.cards.get_mut(id).filter(|card| !card.under_way) else { return };
+        let Some(status) = card.news(now) else { return };
+        card.begins(now.mono);
+        tracing::trace!(subscription = %id.uid, "writing the status");
+        self.under_way.push(Box::pin(write(self.client.clone(), card.verdict.clone(), status)));
     }
 
     fn finished(&mut self, done: Done) {
         let (id, status, result) = done;
         let now = (self.inputs.now)().mono;
+        self.metrics.wrote(match &result {
+            Ok(()) => Write::Written,
+            Err(error) if error.nobody_there() => Write::Gone,
+            Err(_) => Write::Failed,
+        });
         let Some(card) = self.cards.get_mut(&id) else { return };
-        card.under_way = false;
         match result {
             Ok(()) => {
-                self.metrics.wrote(Write::Written);
                 self.events.flips(&card.verdict, &card.written.conditions, &status.conditions);
-                card.written = status;
-                card.not_before = 0;
+                card.succeeded(status);
             }
-            // 404: deleted. 422: the uid test failed, a namesake. The controller tells which, and drops the card.
-            Err(WriteError::Api(kube::Error::Api(answer))) if matches!(answer.code, 404 | 422) => {
-                self.metrics.wrote(Write::Gone);
+            Err(error) if error.nobody_there() => {
                 tracing::debug!(
+                    error = %crate::chain::chain(&error),
                     namespace = card.verdict.namespace,
                     name = card.verdict.name,
-                    code = answer.code,
-                    reason = answer.message,
                     "the subscription is gone; its status was not written"
                 );
-                card.not_before = now + 15 * AGAIN;
+                card.pointless(now);
             }
             Err(error) => {
-                self.metrics.wrote(Write::Failed);
                 tracing::warn!(
                     error = %crate::chain::chain(&error),
                     namespace = card.verdict.namespace,
                     name = card.verdict.name,
                     "a status was not written; it is tried again"
                 );
-                card.not_before = now + AGAIN;
+                card.failed(now);
             }
         }
-        card.touch(now);
+        self.reschedule(&id);
     }
 }
 
-impl Card {
-    /// Something may have changed.
-    fn touch(&mut self, now: u64) {
-        if self.is_settled() {
-            self.changed_since = now;
-        }
-    }
-
-    fn settled(&mut self) {
-        self.changed_since = u64::MAX;
-    }
-
-    fn is_settled(&self) -> bool {
-        self.changed_since == u64::MAX
-    }
-
-    /// The status as of now, if it differs from the one last written.
-    fn news(&self, now: Now) -> Option<SubscriptionStatus> {
-        let at = Timestamp::from_second(now.wall.div_euclid(1000)).unwrap_or_default();
-        let status = compose(&self.written, &self.verdict, self.view.as_ref(), at);
-        (status != self.written).then_some(status)
-    }
-}
-
-/// How much there is to write.
-fn weigh(before: &SubscriptionStatus, after: &SubscriptionStatus) -> Change {
-    let breaker = |status: &SubscriptionStatus| status.endpoint.as_ref().and_then(|endpoint| endpoint.breaker);
-    let flip = before.observed_generation != after.observed_generation
-        || before.conditions != after.conditions
-        || before.retries != after.retries
-        || before.parked_samples != after.parked_samples
-        || breaker(before) != breaker(after);
-    match (flip, before == after) {
-        (true, _) => Change::Flip,
-        (false, true) => Change::None,
-        (false, false) => Change::Counters,
+impl WriteError {
+    /// 404: deleted. 422 that blames no field of a subscription: the patch's test of the uid failed, so the name is a
+    /// namesake's. The controller tells which, and the card goes.
+    fn nobody_there(&self) -> bool {
+        let Self::Api(kube::Error::Api(answer)) = self else { return false };
+        let blames_a_field = answer.details.as_ref().is_some_and(|details| !details.kind.is_empty());
+        answer.code == 404 || (answer.code == 422 && !blames_a_field)
     }
 }
 

@@ -45,18 +45,18 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            linger: Duration::from_secs(300),
-            call_timeout: Duration::from_secs(60),
+            linger: Duration::from_mins(5),
+            call_timeout: Duration::from_mins(1),
             watch_timeout: Duration::from_secs(290),
             idle_timeout: Duration::from_secs(100),
-            resume_within: Duration::from_secs(300),
+            resume_within: Duration::from_mins(5),
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
             absent_retry_max: Duration::from_secs(10),
             doubt_min: Duration::from_secs(20),
             absence_gap: Duration::from_secs(5),
             discovery_ttl: Duration::from_secs(10),
-            streaming_pause: Duration::from_secs(600),
+            streaming_pause: Duration::from_mins(10),
             page_size: 500,
             page_bytes: 64 << 20,
             line_bytes: 8 << 20,

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// How long a program may take to get ready; 3 s when idle, far more when a test run uses all cores.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Beside the admin, plain users without any rights, for RBAC tests.
 const USERS: [&str; 2] = ["alice", "bob"];

@@ -165,7 +165,7 @@ impl Operator {
     /// SIGTERM, then waits for its end.
     pub async fn stop(&self) -> Result<ExitStatus> {
         self.child.signal(Signal::Terminate);
-        self.child.wait(Duration::from_secs(60)).await
+        self.child.wait(Duration::from_mins(1)).await
     }
 
     /// SIGKILL, then waits until it is gone.

@@ -226,6 +226,20 @@ async fn many_deliveries_share_few_connections() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_closes_after_each_answer_gets_every_change_once() {
+    let world = World::shared().await;
+    let closes = Reply::ThenClose(Box::new(Reply::Status(200)));
+    world.receiver.script_forever("/closes", vec![closes]);
+    world.subscribe("closes", json!({"retryPolicy": {"initialDelaySeconds": 1}})).await;
+    for number in 0..60 {
+        world.config_map(&format!("thing-{number}"), json!({})).await;
+    }
+    let delivered = |object: &Value| object["status"]["totals"]["delivered"] == 60;
+    world.until("closes", "not delivered", delivered).await;
+    assert_eq!(world.requests("closes", 60).await.len(), 60);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_cut_short_or_endless_counts_by_its_status_and_none_of_it_is_shown() {
     let world = World::shared().await;
     let marked = |status| Reply::Body(status, b"M4RKER \x1b[31m\r\nX-Injected: M4RKER".to_vec());

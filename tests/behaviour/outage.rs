@@ -154,14 +154,12 @@ async fn a_credential_that_expired_is_the_endpoints_trouble_and_heals_by_itself(
 #[tokio::test]
 async fn a_dead_endpoint_delays_nobody_else() {
     let world = World::shared().await;
-    for dead in ["hangs", "fails", "resets"] {
-        let reply = match dead {
-            "hangs" => Reply::Hang,
-            "fails" => Reply::Status(500),
-            _ => Reply::Reset,
-        };
-        world.receiver.script_forever(&format!("/{dead}"), vec![reply]);
-        world.subscribe(dead, json!({"endpoint": {"timeoutSeconds": 30, "maxInFlight": 8}})).await;
+    // As dead as can be, on the very host of the one that is well, each with all the requests it may have under way.
+    let dead =
+        [("hangs", Reply::Hang), ("hangs-too", Reply::Hang), ("fails", Reply::Status(500)), ("resets", Reply::Reset)];
+    for (name, reply) in dead {
+        world.receiver.script_forever(&format!("/{name}"), vec![reply]);
+        world.subscribe(name, json!({"endpoint": {"timeoutSeconds": 30, "maxInFlight": 64}})).await;
     }
     world.subscribe("well", json!({})).await;
     let mut latencies = Vec::new();
@@ -173,11 +171,11 @@ async fn a_dead_endpoint_delays_nobody_else() {
         latencies.push(requests[number].arrived.saturating_duration_since(made));
     }
     latencies.sort_unstable();
-    assert!(latencies[98] < Duration::from_secs(2), "{latencies:?}");
+    // not even once: a neighbour's timeout is 30 s
+    assert!(latencies[99] < Duration::from_secs(5), "{latencies:?}");
     assert!(latencies[50] < Duration::from_millis(500), "{latencies:?}");
-    assert!(
-        max_in_flight(&world.receiver.requests("/hangs"), |request| Some(request.path().to_owned()))["/hangs"] <= 8
-    );
+    let hanging = |request: &Request| request.path().starts_with("/hangs").then_some(());
+    assert!(max_in_flight(&world.receiver.all_requests(), hanging)[&()] <= 32, "to one host");
 }
 
 #[tokio::test]

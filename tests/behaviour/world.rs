@@ -206,6 +206,27 @@ impl World {
         .await;
     }
 
+    /// Patches a subscription (JSON merge patch).
+    pub async fn patch(&self, name: &str, patch: &Value) {
+        self.kubectl(&["patch", "whsub", name, "--type=merge", "--patch", &patch.to_string()]).await;
+    }
+
+    /// A subscription as [`Self::subscribe`] makes them, but its requests are not signed.
+    pub async fn subscribe_unsigned(&self, name: &str) {
+        let mut subscription = self.subscription(name, json!({}));
+        if let Some(spec) = subscription["spec"].as_object_mut() {
+            spec.remove("signing");
+        }
+        self.apply(&subscription.to_string()).await;
+        self.ready(name).await;
+    }
+
+    /// Applies a manifest that the API server refuses, and gives what it says.
+    pub async fn refused(&self, manifest: &Value) -> String {
+        let applied = self.plane().apply_yaml(&manifest.to_string(), &self.namespace).await;
+        format!("{:?}", applied.expect_err("the manifest is refused"))
+    }
+
     fn log_tail(&self) -> String {
         let log = self.operator.as_ref().map(|operator| operator.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

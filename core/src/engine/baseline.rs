@@ -115,9 +115,12 @@ impl Subscription {
     }
 }
 
-/// Whether a list that did not show the slot's object says that it is gone.
+/// Whether a list that did not show the slot's object says that it is gone. What the watch could not read is not for a
+/// list to say: the watch will.
 fn may_be_absent(unreadable: &Unreadable, slot: &Slot) -> bool {
+    let cannot_be_read = matches!(slot.shown, Shown::Unknown) && slot.seen;
     match unreadable {
+        _ if cannot_be_read => false,
         Unreadable::Unknown => false,
         Unreadable::Named(names) => !names.iter().any(|ObjectName { namespace, name }| {
             namespace.as_deref() == slot.named.namespace.as_deref() && **name == *slot.named.name

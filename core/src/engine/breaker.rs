@@ -42,6 +42,8 @@ pub(super) struct Breaker {
     failing_since: Option<u64>,
     /// How often the endpoint answered well.
     successes: u64,
+    /// It has answered well since its configuration was last changed.
+    proven: bool,
     /// The highest attempt number of the outage, probes counted on.
     step: u32,
 }
@@ -64,6 +66,7 @@ impl Breaker {
             consecutive_failures: 0,
             failing_since: None,
             successes: 0,
+            proven: false,
             step: 0,
         }
     }
@@ -82,6 +85,10 @@ impl Breaker {
 
     pub fn step(&self) -> u32 {
         self.step
+    }
+
+    pub fn is_proven(&self) -> bool {
+        self.proven
     }
 
     pub fn successes(&self) -> u64 {
@@ -177,6 +184,7 @@ impl Breaker {
     /// The endpoint answered well.
     pub fn succeeded(&mut self, max_in_flight: u32) -> Recovery {
         self.successes += 1;
+        self.proven = true;
         self.consecutive_failures = 0;
         self.alive(max_in_flight)
     }

@@ -4,9 +4,10 @@
 //! attempt, or given up for now; `first`, `due` and `waiting` are exactly the slots in that phase; `outage` and `refused`
 //! are parts of `parked`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Map;
 use super::breaker::Breaker;
 use super::line::Line;
 use super::namesake::Name;
@@ -83,7 +84,7 @@ pub(super) struct Desk {
     /// Which lane a lone permit serves next.
     pub retry_turn: bool,
     /// Objects of one name; only a name's second uid is looked at.
-    pub namesakes: HashMap<Name, Vec<ObjectKey>>,
+    pub namesakes: Map<Name, Vec<ObjectKey>>,
     /// Something of ours was missing when it was last tried: not before this.
     pub paused_until: u64,
     pub unsent: Option<String>,
@@ -117,7 +118,7 @@ impl Desk {
             in_flight: 0,
             retries_in_flight: 0,
             retry_turn: false,
-            namesakes: HashMap::new(),
+            namesakes: Map::default(),
             paused_until: 0,
             unsent: None,
             alarm: None,

@@ -3,13 +3,13 @@
 //! Touches nothing. Invariants: an edit adopts what it newly selects and silences what it selects no more, and nothing
 //! else: what was owed before the edit stays owed, even if the operator crashes in the middle of it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::desk::{Baseline, Desk};
 use super::shared::Shared;
 use super::slot::{Phase, Shown, Slot};
-use super::{Engine, Subscription};
+use super::{Engine, Map, Subscription};
 use crate::Now;
 use crate::ledger::{Acked, Book, Fact, Mark};
 use crate::object::{GroupKind, ObjectKey};
@@ -24,7 +24,7 @@ impl Engine {
         let subscription = self
             .subscriptions
             .entry(id.clone())
-            .or_insert_with(|| Subscription { slots: HashMap::new(), desk: Desk::new(plan.clone(), now.wall) });
+            .or_insert_with(|| Subscription { slots: Map::default(), desk: Desk::new(plan.clone(), now.wall) });
         if let Some(book) = self.unclaimed.remove(&id) {
             subscription.restore(shared, now, book);
         }

@@ -2,11 +2,12 @@
 //!
 //! Touches nothing. Invariants: a permit taken is given back exactly once; whoever cannot start waits at the gate that
 //! stopped it, and while a gate is open somebody who waits at it, if anybody does, has a turn coming; retries and probes
-//! never hold more than a quarter of what all, or one host's, requests may.
+//! never hold more than a quarter of what all, or one host's, requests may; the last quarter of a host's permits is for
+//! subscriptions that hold none there, so that one whose requests hang does not shut out its neighbours.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Map;
 use super::turns::Turns;
 use crate::plan::SubscriptionId;
 
@@ -30,11 +31,18 @@ pub(super) fn late_share(permits: u32) -> u32 {
     (permits / 4).max(1)
 }
 
+/// What of a host's permits is kept for subscriptions that hold none of them.
+fn newcomers_share(permits: u32) -> u32 {
+    permits / 4
+}
+
 /// What stopped a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
     /// The host has as many requests as it may.
     Host(Arc<str>),
+    /// What is left of the host's permits is for others: the subscription has some already.
+    Rest(Arc<str>),
     /// The host has as many retries and probes as it may.
     LateToHost(Arc<str>),
     /// There are as many retries and probes as there may be.
@@ -47,6 +55,7 @@ struct Load {
     /// Of these, retries and probes.
     late: u32,
     waiting: Turns<()>,
+    waiting_rest: Turns<()>,
     waiting_late: Turns<()>,
 }
 
@@ -68,12 +77,12 @@ pub(super) struct Ring {
     /// With the gate that opened for them, if that is why they have a turn.
     turns: Turns<Option<Gate>>,
     all: Load,
-    hosts: HashMap<Arc<str>, Load>,
+    hosts: Map<Arc<str>, Load>,
 }
 
 impl Ring {
     pub fn new(caps: Caps) -> Self {
-        Self { caps, turns: Turns::default(), all: Load::default(), hosts: HashMap::new() }
+        Self { caps, turns: Turns::default(), all: Load::default(), hosts: Map::default() }
     }
 
     pub fn in_flight(&self) -> u32 {
@@ -94,9 +103,18 @@ impl Ring {
         gates.into_iter().flatten().find(|gate| self.is_shut(gate))
     }
 
+    /// The gate that stops a subscription that has a request to that host under way already, if it does.
+    pub fn gate_to_rest(&self, host: &Arc<str>) -> Option<Gate> {
+        Some(Gate::Rest(Arc::clone(host))).filter(|gate| self.is_shut(gate))
+    }
+
     fn is_shut(&self, gate: &Gate) -> bool {
         match gate {
             Gate::Host(host) => self.hosts.get(host).is_some_and(|load| load.in_flight >= self.caps.per_host),
+            Gate::Rest(host) => {
+                let open_to_all = self.caps.per_host - newcomers_share(self.caps.per_host);
+                self.hosts.get(host).is_some_and(|load| load.in_flight >= open_to_all)
+            }
             Gate::LateToHost(host) => {
                 self.hosts.get(host).is_some_and(|load| load.late >= late_share(self.caps.per_host))
             }
@@ -139,6 +157,7 @@ impl Ring {
         }
         let gate = Gate::Host(Arc::clone(host));
         self.wake_one(&gate);
+        self.wake_one(&Gate::Rest(Arc::clone(host)));
         if late {
             self.wake_one(&Gate::LateToHost(Arc::clone(host)));
             self.wake_one(&Gate::Late);
@@ -167,14 +186,18 @@ impl Ring {
     fn waiting_at(&mut self, gate: &Gate) -> &mut Turns<()> {
         match gate {
             Gate::Host(host) => &mut self.hosts.entry(Arc::clone(host)).or_default().waiting,
+            Gate::Rest(host) => &mut self.hosts.entry(Arc::clone(host)).or_default().waiting_rest,
             Gate::LateToHost(host) => &mut self.hosts.entry(Arc::clone(host)).or_default().waiting_late,
             Gate::Late => &mut self.all.waiting_late,
         }
     }
 
     fn forget_idle_host(&mut self, gate: &Gate) {
-        let (Gate::Host(host) | Gate::LateToHost(host)) = gate else { return };
-        let idle = |load: &Load| load.in_flight == 0 && load.waiting.is_empty() && load.waiting_late.is_empty();
+        let (Gate::Host(host) | Gate::Rest(host) | Gate::LateToHost(host)) = gate else { return };
+        let idle = |load: &Load| {
+            let waiting = [&load.waiting, &load.waiting_rest, &load.waiting_late];
+            load.in_flight == 0 && waiting.iter().all(|waiting| waiting.is_empty())
+        };
         if self.hosts.get(host).is_some_and(idle) {
             self.hosts.remove(host);
         }
@@ -185,7 +208,9 @@ impl Ring {
         let load = self.hosts.get(host);
         self.turns.contains(id)
             || self.all.waiting_late.contains(id)
-            || load.is_some_and(|load| load.waiting.contains(id) || load.waiting_late.contains(id))
+            || load.is_some_and(|load| {
+                [&load.waiting, &load.waiting_rest, &load.waiting_late].iter().any(|waiting| waiting.contains(id))
+            })
     }
 
     /// Requests under way to each host, those that are late among them.
@@ -250,6 +275,25 @@ mod tests {
         }
         assert_eq!(ring.gate(&other, true), Some(Gate::Late));
         assert_eq!(ring.gate(&other, false), None);
+    }
+
+    #[test]
+    fn the_last_quarter_of_a_hosts_permits_is_for_those_who_hold_none() {
+        let mut ring = Ring::new(Caps { global: 64, per_host: 8 });
+        let (host, namespace): (Arc<str>, Arc<str>) = ("h".into(), "n".into());
+        for _ in 0..5 {
+            ring.take_permit(&host, false);
+        }
+        assert_eq!(ring.gate_to_rest(&host), None);
+        ring.take_permit(&host, false);
+        let gate = ring.gate_to_rest(&host).unwrap();
+        assert_eq!(ring.gate(&host, false), None);
+        ring.wait(&gate, &namespace, &id("greedy"));
+        ring.take_permit(&host, false);
+        ring.give_permit(&host, false);
+        assert_eq!(ring.next(), None);
+        ring.give_permit(&host, false);
+        assert_eq!(ring.next(), Some((id("greedy"), Some(gate))));
     }
 
     #[test]

@@ -45,7 +45,8 @@ mod turns;
 mod view;
 mod want;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 pub use breaker::BreakerState;
@@ -62,6 +63,10 @@ use crate::plan::SubscriptionId;
 use desk::Desk;
 use shared::Shared;
 use slot::Slot;
+
+/// A map whose order depends on what was put in alone, so that a schedule can be run again. Its keys come from the
+/// API server (uids) or from validated specs, not from whom it serves to make them collide.
+type Map<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// How the engine is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +118,7 @@ pub struct Attempt {
 /// See the module's head.
 #[derive(Debug)]
 pub struct Engine {
-    subscriptions: HashMap<SubscriptionId, Subscription>,
+    subscriptions: Map<SubscriptionId, Subscription>,
     shared: Shared,
     /// What an earlier life left, until the subscription's plan arrives.
     unclaimed: BTreeMap<SubscriptionId, Book>,
@@ -121,7 +126,7 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Subscription {
-    slots: HashMap<ObjectKey, Slot>,
+    slots: Map<ObjectKey, Slot>,
     desk: Desk,
 }
 
@@ -130,7 +135,7 @@ impl Engine {
     pub fn claim(settings: Settings, durable: Entries, now: Now) -> Self {
         let Entries { books, seq } = durable;
         let seq = claim_seq(seq, u64::try_from(now.wall / 1000).unwrap_or(0));
-        Self { subscriptions: HashMap::new(), shared: Shared::new(settings, seq), unclaimed: books }
+        Self { subscriptions: Map::default(), shared: Shared::new(settings, seq), unclaimed: books }
     }
 
     /// What to do next; call it until it answers `None`, and again after every input and at [`Self::wake_at`].

@@ -54,9 +54,9 @@ impl Desk {
     }
 }
 
-/// A request of the slot's was made, or is about to be.
+/// A request of the slot's was made and not answered well, or is about to be made.
 fn was_tried(slot: &Slot) -> bool {
-    slot.is_busy() || slot.may_be_known
+    slot.is_busy() || (slot.sending.is_some() && slot.may_be_known)
 }
 
 /// Whether `new` has to wait for `old`, which has the same name and is not selected.
@@ -67,8 +67,7 @@ fn waits_for_old(new: &Slot, old: &Slot) -> bool {
 
 /// Whether `old` has to wait for `new`, which has the same name and is selected.
 fn waits_for_new(old: &Slot, new: &Slot) -> bool {
-    let is_told = new.sending.is_some() && new.parked.is_none() && was_tried(new);
-    !old.is_selected() && (new.is_busy() || is_told)
+    !old.is_selected() && was_tried(new) && (new.is_busy() || new.parked.is_none())
 }
 
 impl Subscription {

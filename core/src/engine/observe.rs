@@ -113,5 +113,6 @@ impl Slot {
             (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown) => false,
         };
         self.shown = shown;
+        self.seen = true;
     }
 }

@@ -3,13 +3,13 @@
 //! Touches nothing. Invariant: a subscription has at most one alarm, and it is no later than the first moment at which
 //! something of that subscription's may start that may not now.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::desk::Desk;
 use super::fairness::Ring;
 use super::journal::Journal;
 use super::view::Ends;
-use super::{Settings, Slot};
+use super::{Map, Settings, Slot};
 use crate::Now;
 use crate::ledger::Fact;
 use crate::object::ObjectKey;
@@ -29,7 +29,7 @@ pub(super) struct Shared {
     /// Subscriptions with an open baseline.
     pub opening: BTreeSet<SubscriptionId>,
     /// Requests still under way of subscriptions that were removed meanwhile.
-    pub leftover: HashMap<SubscriptionId, u32>,
+    pub leftover: Map<SubscriptionId, u32>,
     pub ends: Ends,
     pub draining: bool,
 }
@@ -53,7 +53,7 @@ impl Shared {
             alarms: BTreeSet::new(),
             changed: BTreeSet::new(),
             opening: BTreeSet::new(),
-            leftover: HashMap::new(),
+            leftover: Map::default(),
             ends: Ends::default(),
             draining: false,
         }

@@ -85,7 +85,7 @@ pub(super) struct Declared {
     pub previous_version: Option<Arc<str>>,
     pub by: ObservedBy,
     pub detected_at: i64,
-    pub declared_at: i64,
+    pub at: i64,
     /// What the attempt that is about to start, or under way, tells.
     pub subject: Option<Subject>,
 }
@@ -99,6 +99,8 @@ pub(super) struct Slot {
     pub sending: Option<Sending>,
     pub parked: Option<Parked>,
     pub shown: Shown,
+    /// The watch has shown something of it since this process took over, if only that it cannot be read.
+    pub seen: bool,
     pub by: ObservedBy,
     /// When the change that is told next was noticed; wall clock.
     pub detected_at: i64,
@@ -132,6 +134,7 @@ impl Slot {
             sending: None,
             parked: None,
             shown: Shown::Unknown,
+            seen: false,
             by: ObservedBy::Relist,
             detected_at: noticed_at,
             owed_since: None,

@@ -117,6 +117,11 @@ impl Subscription {
         if desk.in_flight >= limit {
             return Turn::Nothing;
         }
+        if desk.in_flight > 0
+            && let Some(gate) = shared.ring.gate_to_rest(&desk.plan.host)
+        {
+            return Turn::Shut(gate);
+        }
         loop {
             let desk = &mut self.desk;
             let retry = !desk.due.is_empty() && desk.retries_in_flight < late_share(limit);
@@ -262,7 +267,7 @@ fn hold_subject(now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) {
         previous_version: if change == Change::New { None } else { slot.acked_version.clone() },
         by: slot.by,
         detected_at: slot.detected_at,
-        declared_at: now.wall,
+        at: now.wall,
         subject,
     }));
 }
@@ -277,7 +282,7 @@ fn event(desk: &Desk, slot: &Slot, sending: Sending) -> Option<Event> {
         previous_version: declared.previous_version.clone(),
         observed_by: declared.by,
         detected_at: declared.detected_at,
-        declared_at: declared.declared_at,
+        declared_at: declared.at,
     })
 }
 

@@ -3,22 +3,23 @@
 //! Touches nothing. Invariant: a subscription is in here at most once, so a namespace with many of them gets no more
 //! turns than one with few.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::Map;
 use crate::plan::SubscriptionId;
 
 /// `M` is what a turn carries along.
 #[derive(Debug)]
 pub(super) struct Turns<M> {
     namespaces: VecDeque<Arc<str>>,
-    members: HashMap<Arc<str>, VecDeque<SubscriptionId>>,
-    marks: HashMap<SubscriptionId, M>,
+    members: Map<Arc<str>, VecDeque<SubscriptionId>>,
+    marks: Map<SubscriptionId, M>,
 }
 
 impl<M> Default for Turns<M> {
     fn default() -> Self {
-        Self { namespaces: VecDeque::new(), members: HashMap::new(), marks: HashMap::new() }
+        Self { namespaces: VecDeque::new(), members: Map::default(), marks: Map::default() }
     }
 }
 

@@ -61,6 +61,8 @@ pub struct View {
 pub struct EndpointView {
     /// Whether requests may go.
     pub breaker: BreakerState,
+    /// It has answered well since its configuration was last changed.
+    pub answered: bool,
     /// Failed attempts since the last good answer.
     pub consecutive_failures: u32,
     /// The attempts of the outage so far, while there is one.
@@ -169,6 +171,7 @@ impl Engine {
             last_delivery: desk.last_delivery.clone(),
             endpoint: EndpointView {
                 breaker: desk.breaker.state(),
+                answered: desk.breaker.is_proven(),
                 consecutive_failures: desk.breaker.consecutive_failures(),
                 attempt: Some(desk.breaker.step()).filter(|step| *step > 0),
                 next_attempt: probe_at.or_else(|| desk.retrying.first().map(|(at, _)| *at)).map(|at| now.wall_at(at)),

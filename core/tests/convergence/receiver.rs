@@ -49,15 +49,12 @@ impl Receiver {
         }
         *highest = event.sequence;
         self.called.insert(key.uid.clone(), name.clone());
-        match content {
-            Some(content) => {
-                self.holds.insert(key.uid.clone(), content);
-                self.names.insert(name, (key.uid, content));
-            }
-            None => {
-                self.holds.remove(&key.uid);
-                self.names.remove(&name);
-            }
+        if let Some(content) = content {
+            self.holds.insert(key.uid.clone(), content);
+            self.names.insert(name, (key.uid, content));
+        } else {
+            self.holds.remove(&key.uid);
+            self.names.remove(&name);
         }
     }
 }

@@ -64,7 +64,7 @@ impl World {
         }
         for plan in &self.plans {
             let view = self.engine.view(self.now, &plan.id).unwrap();
-            assert_eq!((view.pending, view.retrying, view.in_flight), (0, 0, 0), "{}", plan.id.uid);
+            assert_eq!((view.pending, view.retrying, view.in_flight), (0, 0, 0), "{}: {:?}", plan.id.uid, self.engine);
             assert!(view.live, "{} has an open baseline", plan.id.uid);
         }
     }

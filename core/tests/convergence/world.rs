@@ -163,6 +163,7 @@ impl World {
 
     fn crash(&mut self) {
         for attempt in std::mem::take(&mut self.requests) {
+            self.may_be_told(&attempt);
             if self.random.one_in(2) {
                 self.arrive(&attempt);
             } else if self.options.late && self.random.one_in(2) {
@@ -222,7 +223,6 @@ impl World {
         });
         let id = &attempt.event.subscription;
         let number = self.number(id);
-        self.notes[number].silenced.retain(|uid, since| *uid != key.uid || *since > attempt.event.sequence);
         let plan = &self.plans[number];
         assert!(!plan.suspended && !plan.held, "sent while it must not");
         let declared = self.durable.books[id].entries.get(&key).and_then(|entry| entry.sending);
@@ -373,7 +373,17 @@ impl World {
         self.answer(&attempt, outcome);
     }
 
+    /// The endpoint may have been told of it again.
+    fn may_be_told(&mut self, attempt: &Attempt) {
+        let number = self.number(&attempt.event.subscription);
+        let (key, ..) = about(attempt);
+        self.notes[number].silenced.retain(|uid, since| *uid != key.uid || *since >= attempt.event.sequence);
+    }
+
     pub fn answer(&mut self, attempt: &Attempt, outcome: Outcome) {
+        if !matches!(outcome, Outcome::Unsent { .. }) {
+            self.may_be_told(attempt);
+        }
         let (key, content, _) = about(attempt);
         let id = &attempt.event.subscription;
         let number = self.number(id);

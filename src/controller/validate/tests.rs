@@ -57,7 +57,10 @@ fn every_part_of_the_spec_comes_out_checked() {
     assert_eq!(valid.changes, ChangeTypes { new: false, updated: false, removed: true });
     let key = |key: &str| SecretKey { name: "hook".to_owned(), key: key.to_owned() };
     assert_eq!(valid.signing, Some(key("secret")));
-    assert_eq!(valid.secrets(), BTreeSet::from([&key("secret"), &key("token")]));
+    let used: Vec<_> = valid.secrets().into_iter().map(|used| (used.field, used.key.clone(), used.signs)).collect();
+    let header = "spec.endpoint.headers[1].valueFrom.secretKeyRef".to_owned();
+    let signing = "spec.signing.secretRef".to_owned();
+    assert_eq!(used, [(signing, key("secret"), true), (header, key("token"), false)]);
     assert_eq!(valid.endpoint.headers[0].name, "x-literal");
     assert_eq!(valid.endpoint.headers[1].value, ValidHeaderValue::Secret(key("token")));
     assert_eq!(valid.retry.retry_statuses, BTreeSet::from([429]));

@@ -112,7 +112,7 @@ async fn discovery_that_lags_behind_a_list_that_works_is_not_believed() {
 
 #[tokio::test]
 async fn a_kind_that_is_installed_between_two_questions_is_listed_at_once() {
-    let patient = Duration::from_secs(600);
+    let patient = Duration::from_mins(10);
     let mut bench = Bench::new(Settings { backoff_min: patient, absent_retry_max: patient, ..quick() }).await;
     bench.api.set("a");
     bench.api.trick(|asked| asked.path == "/apis/example.com/v1", Answer::Plain(404, "404 page not found".into()));
@@ -128,7 +128,7 @@ const CLUSTER_SCOPED: &str =
 #[tokio::test]
 async fn a_scope_that_the_objects_contradict_is_asked_for_again() {
     for listed in [true, false] {
-        let mut bench = Bench::new(Settings { discovery_ttl: Duration::from_secs(600), ..quick() }).await;
+        let mut bench = Bench::new(Settings { discovery_ttl: Duration::from_mins(10), ..quick() }).await;
         bench.api.trick(|asked| asked.path == "/apis/example.com/v1", Answer::Plain(200, CLUSTER_SCOPED.to_owned()));
         if listed {
             bench.api.set("a");
@@ -160,7 +160,7 @@ async fn a_scope_that_discovery_tells_differently_later_is_noticed_when_the_watc
 
 #[tokio::test]
 async fn after_trouble_discovery_is_not_taken_from_memory() {
-    let mut bench = Bench::new(Settings { discovery_ttl: Duration::from_secs(600), ..quick() }).await;
+    let mut bench = Bench::new(Settings { discovery_ttl: Duration::from_mins(10), ..quick() }).await;
     bench.api.trick(|asked| asked.path == "/apis/example.com/v1", Answer::Plain(200, CLUSTER_SCOPED.to_owned()));
     let _held = bench.sources.acquire(widgets());
     bench.expect(&["list", "end@100"]).await;

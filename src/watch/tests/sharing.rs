@@ -38,7 +38,7 @@ async fn a_source_lingers_and_then_its_watch_and_state_end() {
 
 #[tokio::test]
 async fn a_source_asked_for_again_within_its_linger_goes_on_as_if_nothing_had_been() {
-    let mut bench = Bench::new(Settings { linger: Duration::from_secs(60), ..quick() }).await;
+    let mut bench = Bench::new(Settings { linger: Duration::from_mins(1), ..quick() }).await;
     let held = bench.sources.acquire(widgets());
     bench.expect(&["list", "end@100"]).await;
     drop(held);
@@ -81,7 +81,7 @@ async fn kinds_of_one_group_share_discovery() {
 #[tokio::test]
 async fn a_kind_that_is_missing_costs_other_kinds_nothing() {
     // its absence is not proven within this test
-    let mut bench = Bench::new(Settings { absence_gap: Duration::from_secs(600), ..quick() }).await;
+    let mut bench = Bench::new(Settings { absence_gap: Duration::from_mins(10), ..quick() }).await;
     let missing = SourceId { gvk: Gvk::new("nowhere.example.com/v1", "Nothing"), namespace: None };
     let _held = (bench.sources.acquire(missing.clone()), bench.sources.acquire(widgets()));
     bench.expect(&["list", "end@100"]).await;

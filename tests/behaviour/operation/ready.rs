@@ -14,7 +14,7 @@ async fn has_logged(operator: &Operator, text: &str) {
 
 /// Waits until /readyz names exactly these as missing, and checks that the operator lives all the same.
 async fn is_missing(operator: &Operator, missing: &[&str]) {
-    let expected: String = missing.iter().map(|what| format!("waiting for {what}\n")).collect();
+    let expected = missing.iter().fold(String::new(), |text, what| text + "waiting for " + what + "\n");
     let look = || async {
         let (status, body) = operator.readyz().await.map_err(|error| error.to_string())?;
         let fits = status == StatusCode::SERVICE_UNAVAILABLE && body == expected;

@@ -10,7 +10,7 @@ use super::screen::Screen;
 /// The signing key; the demo's own, and of no use elsewhere.
 pub const KEY: &str = "demo-signing-key";
 /// How long anything may take that should take a moment.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// See the module's head.
 pub struct Endpoint {

@@ -19,12 +19,17 @@ use super::{
 const NAME: &str = "story";
 /// All kinds that the subscription selects.
 const KINDS: &str = "configmaps,deployments";
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Everything that runs.
 pub struct Stage {
     // first: it ends before what it works with
     operator: Operator,
+    scene: Scene,
+}
+
+/// What the story plays with. The operator is watched meanwhile: nothing arrives any more if it ends.
+struct Scene {
     endpoint: Endpoint,
     control_plane: ControlPlane,
 }
@@ -32,7 +37,10 @@ pub struct Stage {
 /// Tells the story, and fails if it does not come out as told.
 pub async fn tell(screen: &mut Screen) -> Result<Stage> {
     let mut stage = build(screen).await?;
-    let told = play(&mut stage, screen).await;
+    let told = tokio::select! {
+        told = stage.scene.play(screen) => told,
+        ended = ended(&stage.operator) => ended,
+    };
     if told.is_err() {
         screen.say("the end of the operator's log:");
         let log = stage.operator.log();
@@ -40,6 +48,12 @@ pub async fn tell(screen: &mut Screen) -> Result<Stage> {
         screen.output(&lines[lines.len().saturating_sub(15)..].join("\n"));
     }
     told.map(|()| stage)
+}
+
+/// Waits for the operator's end, which is a failure whatever caused it.
+async fn ended(operator: &Operator) -> Result<()> {
+    let status = operator.wait(Duration::MAX).await?;
+    Err(Error::new(format!("the operator ended with {status}")))
 }
 
 async fn build(screen: &mut Screen) -> Result<Stage> {
@@ -59,79 +73,15 @@ async fn build(screen: &mut Screen) -> Result<Stage> {
     let account = format!("{}/{}", options.namespace, testbed::operator::SERVICE_ACCOUNT);
     let operator = Operator::start(options).await?;
     screen.good(&format!("the operator is ready; it acts as the ServiceAccount {account}, with least rights"));
-    Ok(Stage { operator, endpoint, control_plane })
-}
-
-async fn play(stage: &mut Stage, screen: &mut Screen) -> Result<()> {
-    screen.chapter("A Secret to sign with, and a subscription");
-    stage.kubectl(screen, &["create", "secret", "generic", "signing", &format!("--from-literal=secret={KEY}")]).await?;
-    stage.apply(screen, &subscription(&stage.endpoint.receiver.url("/hook"))).await?;
-    stage.kubectl(screen, &["wait", "--for=condition=Ready", "--timeout=60s", "whsub", NAME]).await?;
-
-    screen.chapter("Objects change; every delivery is verified as it arrives");
-    for change in [
-        &["create", "configmap", "greeting", "--from-literal=text=hello"][..],
-        &["create", "deployment", "web", "--image=nginx:1.27"],
-        &["create", "configmap", "settings", "--from-literal=colour=blue"],
-        &["patch", "configmap", "greeting", "--patch", r#"{"data":{"text":"hello again"}}"#],
-        &["scale", "deployment", "web", "--replicas=3"],
-        &["delete", "configmap", "settings"],
-    ] {
-        stage.kubectl(screen, change).await?;
-        stage.endpoint.show(screen, 1).await?;
-    }
-
-    screen.chapter("The endpoint goes down, and the cluster goes on");
-    stage.endpoint.receiver.go_down().await?;
-    screen.bad("the endpoint refuses connections");
-    for change in [
-        &["scale", "deployment", "web", "--replicas=4"][..],
-        &["scale", "deployment", "web", "--replicas=5"],
-        &["delete", "configmap", "greeting"],
-        &["create", "configmap", "farewell", "--from-literal=text=bye"],
-    ] {
-        stage.kubectl(screen, change).await?;
-    }
-    stage.until_it_retries().await?;
-    screen.say("nothing is lost, and the subscription says what it waits for:");
-    stage.kubectl(screen, &["get", "whsub"]).await?;
-    let yaml = ["get", "whsub", NAME, "-o", "yaml"];
-    screen.command(&format!("kubectl {}    # from its status:", yaml.join(" ")));
-    let yaml = stage.control_plane.kubectl_ok(&yaml).await?;
-    screen.output(&parts(&yaml, &["delivery", "endpoint", "retries"]));
-
-    screen.chapter("The endpoint comes back");
-    stage.endpoint.receiver.come_up().await?;
-    screen
-        .good("the endpoint answers again; what waits is sent with its newest state, merged to one change per object");
-    let cluster = stage.cluster().await?;
-    stage.endpoint.show_until_equal(screen, &cluster).await?;
-    stage.until_nothing_waits().await?;
-    stage.kubectl(screen, &["get", "whsub"]).await?;
-
-    screen.chapter("Did everything arrive?");
-    let cluster = stage.cluster().await?;
-    let differences = stage.endpoint.differences(&cluster);
-    for difference in &differences {
-        screen.bad(difference);
-    }
-    if !differences.is_empty() {
-        return Err(Error::new(format!("failed to deliver everything: {} differences", differences.len())));
-    }
-    let (verified, objects) = (stage.endpoint.verified(), cluster.len());
-    screen.good(&format!(
-        "{verified} requests, every signature verified; the endpoint knows all {objects} objects as the cluster has them, \
-         and that the others are gone"
-    ));
-    Ok(())
+    Ok(Stage { operator, scene: Scene { endpoint, control_plane } })
 }
 
 impl Stage {
     /// Says how to go on by hand, and shows what arrives, for as long as it is polled.
     pub async fn keep(&mut self, screen: &mut Screen) -> Result<()> {
         screen.chapter("Everything is left running until Ctrl-C; in another terminal:");
-        screen.command(&format!("export KUBECONFIG={}", self.control_plane.kubeconfig_path().display()));
-        let kubectl = self.control_plane.kubectl_program();
+        screen.command(&format!("export KUBECONFIG={}", self.scene.control_plane.kubeconfig_path().display()));
+        let kubectl = self.scene.control_plane.kubectl_program();
         if let Some(folder) = kubectl.parent().filter(|folder| !is_on_path(folder)) {
             screen.command(&format!("export PATH=\"$PATH:{}\"", folder.display()));
         }
@@ -145,15 +95,80 @@ impl Stage {
             screen.command(command);
         }
         screen.command(&format!("curl http://{}/metrics", self.operator.admin_address()));
-        let ended = async {
-            // somebody may stop the operator to see what happens
-            let status = self.operator.wait(Duration::MAX).await?;
-            Err(Error::new(format!("the operator ended with {status}")))
-        };
         tokio::select! {
-            shown = self.endpoint.show_all(screen) => shown,
-            ended = ended => ended,
+            shown = self.scene.endpoint.show_all(screen) => shown,
+            // somebody may stop the operator to see what happens
+            ended = ended(&self.operator) => ended,
         }
+    }
+}
+
+impl Scene {
+    /// The story from the first change to the check at its end.
+    async fn play(&mut self, screen: &mut Screen) -> Result<()> {
+        screen.chapter("A Secret to sign with, and a subscription");
+        self.kubectl(screen, &["create", "secret", "generic", "signing", &format!("--from-literal=secret={KEY}")])
+            .await?;
+        self.apply(screen, &subscription(&self.endpoint.receiver.url("/hook"))).await?;
+        self.kubectl(screen, &["wait", "--for=condition=Ready", "--timeout=60s", "whsub", NAME]).await?;
+
+        screen.chapter("Objects change; every delivery is verified as it arrives");
+        for change in [
+            &["create", "configmap", "greeting", "--from-literal=text=hello"][..],
+            &["create", "deployment", "web", "--image=nginx:1.27"],
+            &["create", "configmap", "settings", "--from-literal=colour=blue"],
+            &["patch", "configmap", "greeting", "--patch", r#"{"data":{"text":"hello again"}}"#],
+            &["scale", "deployment", "web", "--replicas=3"],
+            &["delete", "configmap", "settings"],
+        ] {
+            self.kubectl(screen, change).await?;
+            self.endpoint.show(screen, 1).await?;
+        }
+
+        screen.chapter("The endpoint goes down, and the cluster goes on");
+        self.endpoint.receiver.go_down().await?;
+        screen.bad("the endpoint refuses connections");
+        for change in [
+            &["scale", "deployment", "web", "--replicas=4"][..],
+            &["scale", "deployment", "web", "--replicas=5"],
+            &["delete", "configmap", "greeting"],
+            &["create", "configmap", "farewell", "--from-literal=text=bye"],
+        ] {
+            self.kubectl(screen, change).await?;
+        }
+        self.until_it_retries().await?;
+        screen.say("nothing is lost, and the subscription says what it waits for:");
+        self.kubectl(screen, &["get", "whsub"]).await?;
+        let yaml = ["get", "whsub", NAME, "-o", "yaml"];
+        screen.command(&format!("kubectl {}    # from its status:", yaml.join(" ")));
+        let yaml = self.control_plane.kubectl_ok(&yaml).await?;
+        screen.output(&parts(&yaml, &["delivery", "endpoint", "retries"]));
+
+        screen.chapter("The endpoint comes back");
+        self.endpoint.receiver.come_up().await?;
+        screen.good(
+            "the endpoint answers again; what waits is sent with its newest state, merged to one change per object",
+        );
+        let cluster = self.cluster().await?;
+        self.endpoint.show_until_equal(screen, &cluster).await?;
+        self.until_nothing_waits().await?;
+        self.kubectl(screen, &["get", "whsub"]).await?;
+
+        screen.chapter("Did everything arrive?");
+        let cluster = self.cluster().await?;
+        let differences = self.endpoint.differences(&cluster);
+        for difference in &differences {
+            screen.bad(difference);
+        }
+        if !differences.is_empty() {
+            return Err(Error::new(format!("failed to deliver everything: {} differences", differences.len())));
+        }
+        let (verified, objects) = (self.endpoint.verified(), cluster.len());
+        screen.good(&format!(
+            "{verified} requests, every signature verified; the endpoint knows all {objects} objects as the cluster has them, \
+             and that the others are gone"
+        ));
+        Ok(())
     }
 
     async fn kubectl(&self, screen: &Screen, args: &[&str]) -> Result<()> {
@@ -185,11 +200,12 @@ impl Stage {
         serde_json::from_str(&text).map_err(|error| Error::caused("failed to read kubectl's JSON", error))
     }
 
-    /// Waits until the status tells of a second attempt.
+    /// Waits until the status tells of a second attempt, and of none under way.
     async fn until_it_retries(&self) -> Result<()> {
         self.until("no second attempt yet", |status| {
             let retries = status["retries"].as_array().map(Vec::as_slice).unwrap_or_default();
-            retries.iter().any(|retry| retry["attempt"].as_u64() >= Some(2))
+            let second = retries.iter().any(|retry| retry["attempt"].as_u64() >= Some(2));
+            second && status["delivery"]["inFlight"] == 0
         })
         .await
     }

@@ -31,7 +31,7 @@ use self::{
 
 const KEY: &str = "load-signing-key";
 const NAMESPACE: &str = "default";
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 #[derive(Parser)]
 #[command(name = "cargo load", version, about = "Measure changehook end to end, on a control plane of its own")]

@@ -1,0 +1,119 @@
+use changehook_core::engine::BreakerState;
+use changehook_core::plan::Change::{New, Removed, Updated};
+
+use crate::rig::{Rig, S, config_map, no_connection, ok, status};
+
+fn listed(rig: &mut Rig) {
+    rig.synced(S, &config_map());
+    rig.run_for(10_000);
+}
+
+#[test]
+fn a_takeover_with_nothing_changed_sends_nothing() {
+    let mut rig = Rig::new();
+    rig.script(|sent| Some(if sent.uid == "refused" { status(422) } else { ok() }));
+    let rows = ["a", "b", "refused"].map(|uid| rig.row(&config_map(), uid, uid, 1));
+    for row in &rows {
+        rig.see(S, &config_map(), &row.uid, changehook_core::select::Seen::Selected(row.clone()));
+    }
+    rig.run_for(2_000);
+    rig.take_over();
+    for row in rows {
+        let uid = row.uid.clone();
+        rig.see(S, &config_map(), &uid, changehook_core::select::Seen::Selected(row));
+    }
+    listed(&mut rig);
+    assert_eq!(rig.sent.len(), 3);
+    assert_eq!((rig.view().entries, rig.view().parked, rig.view().pending), (3, 1, 0));
+}
+
+#[test]
+fn what_was_unanswered_is_told_again_with_the_same_sequence_as_long_as_it_is_the_same_state() {
+    let mut rig = Rig::new();
+    rig.show("same", 1);
+    rig.show("other", 1);
+    rig.show("gone", 1);
+    rig.take_over();
+    rig.show("same", 1);
+    rig.show("other", 2);
+    listed(&mut rig);
+    let of = |uid: &str| rig.sent.iter().filter(|sent| sent.uid == uid).collect::<Vec<_>>();
+    assert_eq!(of("same")[0].sequence, of("same")[1].sequence);
+    assert!(of("other")[1].sequence > of("other")[0].sequence);
+    assert_eq!(rig.told("other"), [(New, Some(1)), (New, Some(2))]);
+    assert_eq!(rig.told("gone"), [(New, Some(1)), (Removed, None)]);
+    assert_eq!(rig.view().oldest_pending, Some(rig.now.wall - 10_000));
+}
+
+#[test]
+fn what_an_outage_parked_is_tried_again_after_a_takeover_and_released_by_the_first_good_answer() {
+    let mut rig = Rig::new();
+    rig.script(|_| Some(no_connection()));
+    for uid in ["a", "b", "c"] {
+        rig.show(uid, 1);
+    }
+    rig.run_for(300_000);
+    assert_eq!(rig.view().parked, 3);
+    rig.take_over();
+    assert!(matches!(rig.view().endpoint.breaker, BreakerState::Open { .. }));
+    rig.script(|_| Some(ok()));
+    for uid in ["a", "b", "c"] {
+        rig.show(uid, 1);
+    }
+    listed(&mut rig);
+    assert_eq!((rig.view().parked, rig.view().pending), (0, 0));
+}
+
+#[test]
+fn what_was_refused_is_not_tried_again_for_a_takeover() {
+    let mut rig = Rig::new();
+    rig.script(|_| Some(status(422)));
+    rig.show("a", 1);
+    rig.run_for(2_000);
+    rig.take_over();
+    rig.show("a", 1);
+    listed(&mut rig);
+    assert_eq!((rig.sent.len(), rig.view().parked), (1, 1));
+    assert_eq!(rig.view().endpoint.breaker, BreakerState::Closed);
+}
+
+#[test]
+fn what_was_parked_under_another_configuration_is_released_by_a_takeover() {
+    let mut rig = Rig::new();
+    rig.script(|_| Some(status(422)));
+    rig.show("a", 1);
+    rig.run_for(2_000);
+    rig.script(|_| Some(ok()));
+    rig.plans.get_mut(S).unwrap().config_hash = 9;
+    rig.take_over();
+    rig.show("a", 1);
+    listed(&mut rig);
+    assert_eq!((rig.sent.len(), rig.view().parked, rig.view().pending), (2, 0, 0));
+}
+
+#[test]
+fn an_adopted_object_that_changed_meanwhile_is_an_update_and_one_that_came_is_new() {
+    let mut rig = Rig::empty(changehook_core::engine::Settings::default());
+    rig.assign(crate::rig::plan(S));
+    rig.show("a", 1);
+    rig.synced(S, &config_map());
+    rig.run_for(2_000);
+    rig.take_over();
+    rig.show("a", 2);
+    rig.show("b", 1);
+    listed(&mut rig);
+    assert_eq!((rig.told("a"), rig.told("b")), (vec![(Updated, Some(2))], vec![(New, Some(1))]));
+}
+
+#[test]
+fn a_subscription_that_went_while_nobody_led_is_forgotten_when_it_is_removed() {
+    let mut rig = Rig::new();
+    rig.show("a", 1);
+    rig.answer("a", ok());
+    rig.run_for(2_000);
+    let id = rig.plans.remove(S).unwrap().id;
+    rig.take_over();
+    rig.engine.remove(rig.now, &id);
+    rig.run_for(2_000);
+    assert!(rig.durable.books.is_empty());
+}
