@@ -30,7 +30,10 @@ async fn a_kind_that_is_not_installed_yet_holds_up_nothing_and_is_watched_as_soo
         json!([{"apiVersion": "v1", "kind": "ConfigMap"}, {"apiVersion": "example.com/v1", "kind": "Widget"}]);
     world.apply(&world.subscription("later", json!({"resources": resources})).to_string()).await;
     let ready = world.condition("later", "Ready", "False", "KindNotInstalled").await;
-    assert_eq!(ready["message"], "the API server does not serve example.com/v1 Widget");
+    assert_eq!(
+        ready["message"],
+        "spec.resources[1]: the API server does not serve example.com/v1 Widget; install the kind, or correct apiVersion and kind"
+    );
     world.condition("later", "Reconciling", "True", "ProgressingWithRetry").await;
     // the other kind is delivered meanwhile
     world.config_map("meanwhile", json!({})).await;
