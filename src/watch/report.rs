@@ -42,23 +42,29 @@ pub(super) struct Out {
     pub(super) highest: u64,
     /// Nothing but the kind's absence was reported last.
     pub(super) absent: bool,
+    /// Whether the object reported last has a namespace; `None` since a list began.
+    pub(super) namespaced: Option<bool>,
 }
 
 impl Out {
     pub(super) fn new(source: Arc<SourceId>, reports: mpsc::Sender<Report>, metrics: Metrics) -> Self {
-        Self { source, reports, metrics, highest: 0, absent: false }
+        Self { source, reports, metrics, highest: 0, absent: false, namespaced: None }
     }
 
     /// Waits until there is room: that is the back-pressure on the watch.
     pub(super) async fn send(&mut self, event: SourceEvent) -> Result<(), Halt> {
         match &event {
-            SourceEvent::Upsert(row) => self.highest = self.highest.max(row.rv),
+            SourceEvent::Upsert(row) => {
+                self.highest = self.highest.max(row.rv);
+                self.namespaced = Some(row.namespace.is_some());
+            }
             SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.highest = self.highest.max(*rv),
             SourceEvent::KindAbsent => {
                 // a kind that is installed again may count its versions from one
                 self.highest = 0;
             }
-            SourceEvent::ListStarted | SourceEvent::Unreadable(_) => {}
+            SourceEvent::ListStarted => self.namespaced = None,
+            SourceEvent::Unreadable(_) => {}
         }
         self.absent = event == SourceEvent::KindAbsent;
         let report = Report::Event { source: self.source.clone(), event };

@@ -67,7 +67,7 @@ pub(super) struct Source {
     target: Option<Target>,
     /// When a complete discovery first found the kind served nowhere.
     absent_since: Option<Instant>,
-    /// After trouble discovery is asked for newer answers.
+    /// After trouble discovery is asked anew.
     troubled: bool,
     calls: Pace,
     relists: Pace,
@@ -120,6 +120,7 @@ impl Source {
     pub(super) async fn run(&mut self) {
         loop {
             let halt = match self.list().await {
+                Ok((target, _)) if self.is_outdated(&target) => Halt::Relist(Restart::Error),
                 Ok((target, Listed { rv, lines, whole })) => {
                     self.calls.reset();
                     self.troubled = false;
@@ -155,6 +156,17 @@ impl Source {
         }
     }
 
+    /// The objects are not of the scope that discovery told, which lags behind a kind that was installed anew.
+    fn is_outdated(&self, target: &Target) -> bool {
+        self.out.namespaced.is_some_and(|namespaced| namespaced != target.namespaced)
+    }
+
+    /// Discovery, which knows a kind that was installed anew a moment later, tells something else than it did.
+    async fn has_moved(&self, target: &Target) -> bool {
+        let found = self.discovery.find(self.id(), self.settings.discovery_ttl).await;
+        matches!(found, Ok(Found::Here(found)) if found != *target)
+    }
+
     fn wait_after(&mut self, state: &SourceState) -> Duration {
         match state {
             SourceState::NotInstalled { .. } => self.calls.next(self.settings.absent_retry_max),
@@ -169,7 +181,8 @@ impl Source {
 
     /// Finds the kind and lists it completely.
     async fn list(&mut self) -> Result<(Target, Listed), Halt> {
-        let max_age = if self.troubled { self.settings.discovery_ttl / 5 } else { self.settings.discovery_ttl };
+        // what was known before the trouble may be its cause: a kind that was installed anew has perhaps another scope
+        let max_age = if self.troubled { Duration::ZERO } else { self.settings.discovery_ttl };
         let target = self.find(max_age).await?;
         match self.list_at(&target).await {
             Ok(listed) => Ok((target, listed)),
@@ -276,7 +289,7 @@ impl Source {
                 Ok(mut lines) => {
                     at.contact = Instant::now();
                     self.state.set(SourceState::Watching { namespaced: target.namespaced, rv: at.rv });
-                    self.follow(&mut lines, &mut at).await
+                    self.follow(target, &mut lines, &mut at).await
                 }
                 Err(halt) => Cut::Halt(halt),
             };
@@ -319,6 +332,9 @@ impl Source {
             if at.contact.elapsed() > self.settings.resume_within {
                 return Halt::Relist(Restart::Aged);
             }
+            if self.has_moved(target).await {
+                return Halt::Relist(Restart::Error);
+            }
         }
     }
 
@@ -340,7 +356,7 @@ impl Source {
     }
 
     /// Takes lines until there are no more, and keeps `at` where the watch has got to.
-    async fn follow(&mut self, lines: &mut Lines, at: &mut Position) -> Cut {
+    async fn follow(&mut self, target: &Target, lines: &mut Lines, at: &mut Position) -> Cut {
         loop {
             let doubt = at.doubtful.map(|by| by.saturating_duration_since(Instant::now()));
             // looked at before each line, so that a busy watch does not put it off for ever
@@ -398,6 +414,9 @@ impl Source {
                 && let Err(halt) = self.out.send(event).await
             {
                 return Cut::Halt(halt);
+            }
+            if self.is_outdated(target) {
+                return Cut::Halt(Halt::Relist(Restart::Error));
             }
             self.state.moved(at.rv);
             at.errors = 0;

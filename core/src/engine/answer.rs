@@ -92,6 +92,9 @@ impl Subscription {
         }
         self.reconsider(shared, now, key);
         self.reconsider_namesakes(shared, now, key, &named);
+        if self.desk.owed.is_empty() {
+            self.desk.breaker.nothing_waits();
+        }
         if let Some(at) = self.desk.next_chance(now) {
             shared.wake(at, &mut self.desk);
         }

@@ -18,7 +18,7 @@ use crate::plan::SubscriptionId;
 impl Engine {
     /// The list of a kind is complete as of `rv`, for this subscription's part of it.
     pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
-        self.complete(now, id, kind, |slot| may_be_absent(unreadable, slot).then_some(rv), rv);
+        self.complete(now, id, kind, |slot| is_absent(unreadable, slot).then_some(rv), rv);
     }
 
     /// Discovery proved that the kind is served no more: every object of it is gone, whatever version it had.
@@ -100,7 +100,7 @@ impl Subscription {
         let mut gone = Vec::new();
         for (key, slot) in self.slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
             let unsure = match slot.shown {
-                Shown::Unknown => true,
+                Shown::Unknown | Shown::Unseen => true,
                 Shown::Gone { rv } => rv < slot.highest_rv(),
                 Shown::Selected { .. } | Shown::Deselected { .. } => false,
             };
@@ -115,15 +115,15 @@ impl Subscription {
     }
 }
 
-/// Whether a list that did not show the slot's object says that it is gone. What the watch could not read is not for a
-/// list to say: the watch will.
-fn may_be_absent(unreadable: &Unreadable, slot: &Slot) -> bool {
-    let cannot_be_read = matches!(slot.shown, Shown::Unknown) && slot.seen;
+/// Whether a list that did not show the slot's object says that it is gone. What the watch has shown, if only as
+/// something that cannot be read, it will show as gone itself.
+fn is_absent(unreadable: &Unreadable, slot: &Slot) -> bool {
     match unreadable {
-        _ if cannot_be_read => false,
-        Unreadable::Unknown => false,
-        Unreadable::Named(names) => !names.iter().any(|ObjectName { namespace, name }| {
-            namespace.as_deref() == slot.named.namespace.as_deref() && **name == *slot.named.name
-        }),
+        Unreadable::Named(names) if !matches!(slot.shown, Shown::Unknown) => {
+            !names.iter().any(|ObjectName { namespace, name }| {
+                namespace.as_deref() == slot.named.namespace.as_deref() && **name == *slot.named.name
+            })
+        }
+        Unreadable::Named(_) | Unreadable::Unknown => false,
     }
 }

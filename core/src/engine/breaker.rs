@@ -212,6 +212,13 @@ impl Breaker {
         }
     }
 
+    /// Nothing is owed any more, so there is nothing to start slowly with.
+    pub fn nothing_waits(&mut self) {
+        if matches!(self.state, BreakerState::HalfOpen { .. }) {
+            self.state = BreakerState::Closed;
+        }
+    }
+
     /// The endpoint is another one now; what it was like is history.
     pub fn forget_outage(&mut self) {
         *self = Self { successes: self.successes, ..Self::new() };

@@ -174,7 +174,7 @@ fn withdraw(slot: &mut Slot) {
             slot.tombstone = true;
             slot.shown = Shown::Deselected { rv: row.rv };
         }
-        Shown::Unknown => {
+        Shown::Unknown | Shown::Unseen => {
             slot.tombstone = !ends;
             slot.shown = Shown::Deselected { rv: slot.highest_rv() };
         }

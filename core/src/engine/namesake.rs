@@ -94,7 +94,7 @@ impl Subscription {
     pub(super) fn prove_namesakes_gone(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, row: &Row) {
         for other in self.desk.others(key, row.namespace.as_ref(), &row.name) {
             let Some(slot) = self.slots.get_mut(&other) else { continue };
-            if matches!(slot.shown, Shown::Unknown) && slot.highest_rv() <= row.rv {
+            if matches!(slot.shown, Shown::Unknown | Shown::Unseen) && slot.highest_rv() <= row.rv {
                 slot.shown = Shown::Gone { rv: row.rv };
                 slot.by = ObservedBy::Relist;
                 slot.detected_at = now.wall;

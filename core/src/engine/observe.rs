@@ -97,10 +97,10 @@ impl Slot {
         };
         match (&self.shown, shown) {
             (Shown::Selected { fp: old, .. }, Shown::Selected { fp: new, .. }) => old != new,
-            (Shown::Unknown, Shown::Selected { fp, .. }) => !told(fp),
-            (_, Shown::Unknown)
+            (Shown::Unknown | Shown::Unseen, Shown::Selected { fp, .. }) => !told(fp),
+            (_, Shown::Unknown | Shown::Unseen)
             | (Shown::Deselected { .. } | Shown::Gone { .. }, Shown::Deselected { .. } | Shown::Gone { .. }) => false,
-            (Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown, _) => true,
+            (_, Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. }) => true,
         }
     }
 
@@ -110,9 +110,8 @@ impl Slot {
         self.tombstone = match (&self.shown, &shown) {
             (Shown::Selected { .. }, Shown::Deselected { .. }) => by_edit,
             (_, Shown::Deselected { .. }) => self.tombstone,
-            (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown) => false,
+            (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen) => false,
         };
         self.shown = shown;
-        self.seen = true;
     }
 }

@@ -18,10 +18,20 @@ pub(super) const GONE: Fingerprint = Fingerprint(0);
 /// What the watch last showed of the object.
 #[derive(Clone, Debug)]
 pub(super) enum Shown {
-    Selected { row: Arc<Row>, fp: Fingerprint },
-    Deselected { rv: u64 },
-    Gone { rv: u64 },
+    Selected {
+        row: Arc<Row>,
+        fp: Fingerprint,
+    },
+    Deselected {
+        rv: u64,
+    },
+    Gone {
+        rv: u64,
+    },
+    /// It cannot be read.
     Unknown,
+    /// Nothing yet since this process took over.
+    Unseen,
 }
 
 /// Where the slot is in its delivery.
@@ -85,6 +95,7 @@ pub(super) struct Declared {
     pub previous_version: Option<Arc<str>>,
     pub by: ObservedBy,
     pub detected_at: i64,
+    /// When it was declared; wall clock.
     pub at: i64,
     /// What the attempt that is about to start, or under way, tells.
     pub subject: Option<Subject>,
@@ -99,8 +110,6 @@ pub(super) struct Slot {
     pub sending: Option<Sending>,
     pub parked: Option<Parked>,
     pub shown: Shown,
-    /// The watch has shown something of it since this process took over, if only that it cannot be read.
-    pub seen: bool,
     pub by: ObservedBy,
     /// When the change that is told next was noticed; wall clock.
     pub detected_at: i64,
@@ -133,8 +142,7 @@ impl Slot {
             acked_version: None,
             sending: None,
             parked: None,
-            shown: Shown::Unknown,
-            seen: false,
+            shown: Shown::Unseen,
             by: ObservedBy::Relist,
             detected_at: noticed_at,
             owed_since: None,
@@ -193,7 +201,7 @@ impl Slot {
         let (membership, rv, fp) = match &self.shown {
             Shown::Selected { row, fp } => (Membership::Selected, row.rv, *fp),
             Shown::Deselected { rv } | Shown::Gone { rv } => (Membership::Absent, *rv, GONE),
-            Shown::Unknown => (Membership::Unknown, 0, GONE),
+            Shown::Unknown | Shown::Unseen => (Membership::Unknown, 0, GONE),
         };
         let acked = match self.acked {
             None => Acknowledged::Nothing,
@@ -224,7 +232,9 @@ impl Slot {
             sending.change == change
                 && match &self.shown {
                     Shown::Selected { fp, .. } => change == Change::Removed || sending.fp == *fp,
-                    Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown => change == Change::Removed,
+                    Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen => {
+                        change == Change::Removed
+                    }
                 }
         })
     }
@@ -233,7 +243,7 @@ impl Slot {
     pub fn subject(&self, key: &ObjectKey, change: Change) -> Subject {
         match (&self.shown, change) {
             (Shown::Selected { row, .. }, Change::New | Change::Updated) => Subject::Present(Arc::clone(row)),
-            (Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown, _) => {
+            (_, _) => {
                 Subject::Absent(Identity {
                     gvk: Arc::clone(&self.named.gvk),
                     uid: Arc::clone(&key.uid),
@@ -251,7 +261,7 @@ impl Slot {
         match &self.shown {
             Shown::Selected { row, .. } => row.rv,
             Shown::Deselected { rv } | Shown::Gone { rv } => *rv,
-            Shown::Unknown => self.highest_rv(),
+            Shown::Unknown | Shown::Unseen => self.highest_rv(),
         }
     }
 }

@@ -244,9 +244,7 @@ impl Desk {
 fn declare(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) -> u64 {
     let (rv, fp) = match (&slot.shown, change) {
         (Shown::Selected { row, fp }, Change::New | Change::Updated) => (row.rv, *fp),
-        (Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown, _) => {
-            (slot.shown_rv(), GONE)
-        }
+        (_, _) => (slot.shown_rv(), GONE),
     };
     let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };
     let seq = shared.record(now, desk, fact);

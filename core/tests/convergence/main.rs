@@ -6,18 +6,22 @@
 //! durable or before its time, no object may have two requests under way, no event id may mean two states, and the engine's
 //! counts and lines must agree with its slots. A failure prints its seed; run it alone with SEED=n, or more with SEEDS=n.
 
-// An `unwrap` in here is an assertion; clippy's exception for tests does not reach the functions beside them.
-#![allow(clippy::unwrap_used)]
+// An `unwrap` in here is an assertion; clippy's exception for tests does not reach the functions beside them. Options are
+// switches by nature.
+#![allow(clippy::unwrap_used, clippy::struct_excessive_bools, clippy::mut_mut)]
 
 mod cluster;
 mod edits;
+mod options;
 mod oracle;
 mod receiver;
+mod requests;
 mod settle;
 mod world;
 
 use changehook_core::plan::{Change, ChangeTypes};
-use world::{Options, World};
+use options::Options;
+use world::World;
 
 /// Runs `check` for every seed, and names the seed that failed.
 fn for_seeds(count: u64, check: impl Fn(u64)) {

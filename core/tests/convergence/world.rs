@@ -1,19 +1,16 @@
 //! The operator in its world: selection, engine, ledger, two endpoints, and a schedule from a seed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
-
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Engine, Settings};
 use changehook_core::event::event_id;
 use changehook_core::ledger::{Entries, Fact};
 use changehook_core::object::{SourceEvent, Unreadable};
-use changehook_core::outcome::{Class, Failure, Outcome, Reason};
-use changehook_core::plan::{ChangeTypes, Plan, SubscriptionId};
+use changehook_core::plan::{Plan, SubscriptionId};
 use changehook_core::select::{Observation, Seen, Selection};
 
 use crate::cluster::{KINDS, Kind};
 use crate::edits::plan;
+use crate::options::{Notes, Options};
 use crate::receiver::{Receiver, about};
 
 pub struct Random(u64);
@@ -29,52 +26,6 @@ impl Random {
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
-}
-
-/// What may happen.
-#[derive(Clone, Copy)]
-pub struct Options {
-    pub crashes: bool,
-    pub edits: bool,
-    pub edits_often: bool,
-    pub change_types: bool,
-    /// A request may arrive after its sender gave it up.
-    pub late: bool,
-    pub namesakes_often: bool,
-    pub changes: ChangeTypes,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            crashes: true,
-            edits: true,
-            edits_often: false,
-            change_types: false,
-            late: true,
-            namesakes_often: false,
-            changes: ChangeTypes::ALL,
-        }
-    }
-}
-
-/// What the oracle needs to know of one subscription, beside its receiver.
-#[derive(Default)]
-pub struct Notes {
-    /// Kinds whose list was complete since the leader took over.
-    pub listed: BTreeSet<String>,
-    /// What the engine was last shown: selected, or not known.
-    pub shown: BTreeMap<Arc<str>, bool>,
-    /// Adopted: the sequence, and the content's fingerprint.
-    pub adopted: HashMap<Arc<str>, (u64, u64)>,
-    /// Must never be adopted: an edit met them selected, and left them so.
-    pub promised: BTreeSet<Arc<str>>,
-    /// Taken out of the selection by an edit at that sequence: the endpoint is not told.
-    pub silenced: HashMap<Arc<str>, u64>,
-    /// Their Removed was tried and failed.
-    pub removed_failed: BTreeSet<Arc<str>>,
-    /// Event id → number and time of its last failed attempt.
-    pub failed: HashMap<String, (u32, u64)>,
 }
 
 pub struct World {
@@ -184,9 +135,8 @@ impl World {
             self.tell(|| format!("durable {} {} {:?}", record.seq, record.subscription.uid, record.fact));
         }
         for record in &batch.records {
-            let changes = &self.plans[self.number(&record.subscription)].changes;
-            let notes =
-                &mut self.notes.iter_mut().zip(&self.plans).find(|(_, p)| p.id == record.subscription).unwrap().0;
+            let number = self.number(&record.subscription);
+            let (changes, notes) = (self.plans[number].changes, &mut self.notes[number]);
             if let Fact::Adopt { object, fp, .. } = &record.fact {
                 let known =
                     self.durable.books.get(&record.subscription).is_some_and(|b| b.entries.contains_key(object));
@@ -337,69 +287,4 @@ impl World {
     pub fn advance(&mut self, by: u64) {
         self.now = Now { mono: self.now.mono + by, wall: self.now.wall + by as i64 };
     }
-
-    pub fn arrive(&mut self, attempt: &Attempt) {
-        self.tell(|| format!("arrives {} #{}", about(attempt).0.uid, attempt.event.sequence));
-        let number = self.number(&attempt.event.subscription);
-        let contents_are_told = self.options.changes.updated && !self.options.change_types;
-        self.receivers[number].receive(attempt, contents_are_told);
-    }
-
-    fn answer_one(&mut self) {
-        if self.requests.is_empty() {
-            return;
-        }
-        let at = self.random.below(self.requests.len() as u64) as usize;
-        let attempt = self.requests.swap_remove(at);
-        let number = self.number(&attempt.event.subscription);
-        let outcome = match self.random.below(10) {
-            _ if self.down[number] => failed(Class::Endpoint, None),
-            0 => failed(Class::Endpoint, Some(503)),
-            1 => failed(Class::Event, Some(422)),
-            2 => failed(Class::Event, Some(401)),
-            3 => Outcome::Unsent { message: "no Secret".to_owned() },
-            _ => Outcome::Delivered { status: 200 },
-        };
-        match &outcome {
-            Outcome::Delivered { .. } => self.arrive(&attempt),
-            Outcome::Unsent { .. } => {}
-            // Nobody knows whether it arrived, or will.
-            Outcome::Failed(_) => match self.random.below(4) {
-                0 => self.arrive(&attempt),
-                1 if self.options.late => self.late.push(attempt.clone()),
-                _ => {}
-            },
-        }
-        self.answer(&attempt, outcome);
-    }
-
-    /// The endpoint may have been told of it again.
-    fn may_be_told(&mut self, attempt: &Attempt) {
-        let number = self.number(&attempt.event.subscription);
-        let (key, ..) = about(attempt);
-        self.notes[number].silenced.retain(|uid, since| *uid != key.uid || *since >= attempt.event.sequence);
-    }
-
-    pub fn answer(&mut self, attempt: &Attempt, outcome: Outcome) {
-        if !matches!(outcome, Outcome::Unsent { .. }) {
-            self.may_be_told(attempt);
-        }
-        let (key, content, _) = about(attempt);
-        let id = &attempt.event.subscription;
-        let number = self.number(id);
-        self.tell(|| format!("answer {number} {} #{} {outcome:?}", key.uid, attempt.event.sequence));
-        if matches!(outcome, Outcome::Failed(_)) {
-            let event = event_id(&id.uid, &key.uid, attempt.event.sequence);
-            self.notes[number].failed.insert(event, (attempt.number, self.now.mono));
-            if content.is_none() {
-                self.notes[number].removed_failed.insert(key.uid);
-            }
-        }
-        let jitter = self.random.below(1 << 32) as u32;
-        self.engine.answered(self.now, attempt, outcome, jitter);
-    }
-}
-
-pub fn failed(class: Class, http_status: Option<u16>) -> Outcome {
-    Outcome::Failed(Failure { class, reason: Reason::Timeout, http_status, message: String::new(), retry_after: None })
 }

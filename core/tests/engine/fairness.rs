@@ -11,7 +11,7 @@ fn rig_of(caps: Caps, ids: &[&str]) -> Rig {
 }
 
 #[test]
-fn a_host_gets_no_more_than_its_share_over_all_subscriptions_and_always_that() {
+fn a_host_gets_no_more_than_its_share_over_all_subscriptions_and_all_but_the_newcomers_quarter_always() {
     let mut rig = rig_of(Caps { global: 100, per_host: 5 }, &["a", "b", "c"]);
     for n in 0..10 {
         for id in ["a", "b", "c"] {
@@ -19,7 +19,8 @@ fn a_host_gets_no_more_than_its_share_over_all_subscriptions_and_always_that() {
         }
     }
     for _ in 0..30 {
-        assert_eq!(rig.requests.len(), 5.min(30 - rig.sent.len() + rig.requests.len()));
+        let left = 30 - rig.sent.len() + rig.requests.len();
+        assert!((4.min(left)..=5.min(left)).contains(&rig.requests.len()), "{} of {left}", rig.requests.len());
         let attempt = rig.requests.remove(0);
         rig.engine.answered(rig.now, &attempt, ok(), 0);
         rig.poll();
@@ -146,7 +147,7 @@ fn probes_of_many_dead_endpoints_leave_room_for_the_living() {
 
 #[test]
 fn a_removed_subscription_gives_its_permits_back() {
-    let mut rig = rig_of(Caps { global: 4, per_host: 4 }, &["a", "b"]);
+    let mut rig = rig_of(Caps { global: 4, per_host: 8 }, &["a", "b"]);
     for n in 0..4 {
         rig.show_to("a", &format!("o{n}"), 1);
     }

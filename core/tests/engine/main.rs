@@ -1,5 +1,7 @@
 //! How the engine behaves, through its public interface alone: a fake clock, a fake ledger, scripted endpoints.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod baselines;
 mod commits;
 mod edits;

@@ -28,6 +28,16 @@ fn an_object_that_exhausts_its_attempts_alone_opens_the_breaker() {
 }
 
 #[test]
+fn once_everything_that_waited_has_arrived_the_breaker_is_closed_whatever_the_slow_start_had_left() {
+    let mut rig = Rig::new();
+    outage(&mut rig);
+    rig.script(|_| Some(ok()));
+    rig.run_for(60_000);
+    assert_eq!(rig.view().pending, 0);
+    assert_eq!(rig.view().endpoint.breaker, BreakerState::Closed);
+}
+
+#[test]
 fn a_poison_object_is_parked_and_the_breaker_stays_closed() {
     let mut rig = Rig::new();
     rig.script(|sent| Some(if sent.uid == "poison" { status(500) } else { ok() }));

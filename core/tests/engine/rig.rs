@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Settings, View};
-use changehook_core::event::{ObservedBy, Subject};
+use changehook_core::event::Subject;
 use changehook_core::ledger::Entries;
-use changehook_core::object::{Body, Digest, Gvk, ObjectKey, Row, Unreadable};
+use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason, of_status};
-use changehook_core::plan::{Change, ChangeTypes, Interest, Plan, SubscriptionId};
+use changehook_core::plan::{Change, ChangeTypes, Interest, Plan, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
-use changehook_core::select::{Observation, Seen, Selector};
+use changehook_core::select::{Observation, Seen};
 
 pub const S: &str = "s";
 
@@ -327,7 +327,7 @@ impl Rig {
     }
 
     pub fn view_of(&self, id: &str) -> View {
-        self.engine.view(self.now, &SubscriptionId { uid: id.into() }).unwrap()
+        self.engine.view(self.now, &SubscriptionId { uid: id.into() }).expect("the subscription is planned")
     }
 
     /// When requests about this object left, in milliseconds since `since`.

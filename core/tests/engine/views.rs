@@ -37,7 +37,7 @@ fn the_view_is_true_after_every_attempt() {
         assert_eq!(error.failure.http_status, Some(500 + number as u16));
         let endpoint = &view.endpoint;
         assert_eq!((endpoint.breaker, endpoint.consecutive_failures), (BreakerState::Closed, number));
-        assert_eq!((endpoint.attempt, endpoint.next_attempt), (Some(number), Some(rig.now.wall + wait as i64)));
+        assert_eq!((endpoint.attempt, endpoint.next_attempt), (Some(number), Some(rig.now.wall + wait)));
         assert_eq!(endpoint.last_error.as_ref(), Some(error));
         rig.run_for(wait as u64);
     }

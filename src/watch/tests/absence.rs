@@ -1,5 +1,7 @@
 //! Kinds that are not there yet, not there any more, or only in another version.
 
+use std::time::Duration;
+
 use super::api::{Answer, Asked};
 use super::bench::{Bench, quick, widgets};
 use crate::watch::{Settings, SourceState};
@@ -40,7 +42,7 @@ async fn a_kind_appears_disappears_and_comes_back() {
 
 #[tokio::test]
 async fn absence_takes_two_complete_discoveries_some_time_apart() {
-    let gap = std::time::Duration::from_millis(300);
+    let gap = Duration::from_millis(300);
     let mut bench = Bench::new(Settings { absence_gap: gap, ..quick() }).await;
     bench.api.set("a");
     let _held = bench.sources.acquire(widgets());
@@ -58,7 +60,7 @@ async fn absence_takes_two_complete_discoveries_some_time_apart() {
 
 #[tokio::test]
 async fn a_kind_that_is_back_before_it_is_proven_absent_was_never_absent() {
-    let gap = std::time::Duration::from_secs(1);
+    let gap = Duration::from_secs(1);
     let mut bench = Bench::new(Settings { absence_gap: gap, ..quick() }).await;
     bench.api.set("a");
     let _held = bench.sources.acquire(widgets());
@@ -110,13 +112,62 @@ async fn discovery_that_lags_behind_a_list_that_works_is_not_believed() {
 
 #[tokio::test]
 async fn a_kind_that_is_installed_between_two_questions_is_listed_at_once() {
-    let patient = std::time::Duration::from_mins(10);
+    let patient = Duration::from_mins(10);
     let mut bench = Bench::new(Settings { backoff_min: patient, absent_retry_max: patient, ..quick() }).await;
     bench.api.set("a");
     bench.api.trick(|asked| asked.path == "/apis/example.com/v1", Answer::Plain(404, "404 page not found".into()));
     let _held = bench.sources.acquire(widgets());
     bench.expect(&["list", "a@101", "end@101"]).await;
     assert_eq!(bench.api.count(|asked| asked.path == "/apis"), 1);
+}
+
+/// Discovery that says that Widgets have no namespaces.
+const CLUSTER_SCOPED: &str =
+    r#"{"resources":[{"name":"widgets","kind":"Widget","namespaced":false,"verbs":["list","watch"]}]}"#;
+
+#[tokio::test]
+async fn a_scope_that_the_objects_contradict_is_asked_for_again() {
+    for listed in [true, false] {
+        let mut bench = Bench::new(Settings { discovery_ttl: Duration::from_mins(10), ..quick() }).await;
+        bench.api.trick(|asked| asked.path == "/apis/example.com/v1", Answer::Plain(200, CLUSTER_SCOPED.to_owned()));
+        if listed {
+            bench.api.set("a");
+        }
+        let _held = bench.sources.acquire(widgets());
+        if !listed {
+            bench.expect(&["list", "end@100"]).await;
+            bench.state(&widgets(), |s| matches!(s, SourceState::Watching { namespaced: false, .. })).await;
+            bench.api.set("a");
+            bench.expect(&["a@101", "list", "a@101", "end@101"]).await;
+        } else {
+            bench.expect(&["list", "a@101", "end@101", "list", "a@101", "end@101"]).await;
+        }
+        bench.state(&widgets(), |s| matches!(s, SourceState::Watching { namespaced: true, .. })).await;
+    }
+}
+
+#[tokio::test]
+async fn a_scope_that_discovery_tells_differently_later_is_noticed_when_the_watch_is_resumed() {
+    let mut bench = Bench::new(quick()).await;
+    bench.api.trick(|asked| asked.path == "/apis/example.com/v1", Answer::Plain(200, CLUSTER_SCOPED.to_owned()));
+    let _held = bench.sources.acquire(widgets());
+    bench.expect(&["list", "end@100"]).await;
+    bench.until("watching", |b| b.api.watches() == 1).await;
+    bench.api.end();
+    bench.expect(&["list", "end@100"]).await;
+    bench.state(&widgets(), |s| matches!(s, SourceState::Watching { namespaced: true, .. })).await;
+}
+
+#[tokio::test]
+async fn after_trouble_discovery_is_not_taken_from_memory() {
+    let mut bench = Bench::new(Settings { discovery_ttl: Duration::from_mins(10), ..quick() }).await;
+    bench.api.trick(|asked| asked.path == "/apis/example.com/v1", Answer::Plain(200, CLUSTER_SCOPED.to_owned()));
+    let _held = bench.sources.acquire(widgets());
+    bench.expect(&["list", "end@100"]).await;
+    bench.until("watching", |b| b.api.watches() == 1).await;
+    bench.api.push(&super::api::error(410));
+    bench.expect(&["list", "end@100"]).await;
+    bench.state(&widgets(), |s| matches!(s, SourceState::Watching { namespaced: true, .. })).await;
 }
 
 #[tokio::test]

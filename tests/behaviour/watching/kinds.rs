@@ -30,10 +30,8 @@ async fn a_kind_that_is_not_installed_yet_holds_up_nothing_and_is_watched_as_soo
         json!([{"apiVersion": "v1", "kind": "ConfigMap"}, {"apiVersion": "example.com/v1", "kind": "Widget"}]);
     world.apply(&world.subscription("later", json!({"resources": resources})).to_string()).await;
     let ready = world.condition("later", "Ready", "False", "KindNotInstalled").await;
-    assert_eq!(
-        ready["message"],
-        "spec.resources[1]: the API server does not serve example.com/v1 Widget; install the kind, or correct apiVersion and kind"
-    );
+    let message = ready["message"].as_str().unwrap_or_default();
+    assert!(message.contains("the API server does not serve example.com/v1 Widget"), "{message}");
     world.condition("later", "Reconciling", "True", "ProgressingWithRetry").await;
     // the other kind is delivered meanwhile
     world.config_map("meanwhile", json!({})).await;
@@ -71,9 +69,9 @@ async fn a_kind_that_goes_takes_its_objects_along_once_and_what_comes_back_is_ne
     uninstall(&world).await;
 
     world.widgets().await;
+    world.widget("a", json!({"life": 2})).await;
     until_ready(&world, "gone", "True", "Watching").await;
     assert!(condition(&world.get("gone").await, "Stalled").is_none_or(|stalled| stalled["status"] == "False"));
-    world.widget("a", json!({"life": 2})).await;
     let told = world.told_exactly("gone", &["new a", "new b", "removed a", "removed b", "new a"]).await;
     assert_ne!(told.iter().rfind(|one| one.name == "a").map(|one| &one.uid), Some(&told[0].uid));
 }
