@@ -86,10 +86,9 @@ impl<'a> OperatorOptions<'a> {
     }
 
     fn configure(&self, command: &mut Command, kubeconfig: &Path) {
-        let mut settings = self.settings.clone();
-        settings.insert("kubeconfig", kubeconfig.display().to_string());
-        settings.insert("namespace", self.namespace.clone());
-        for (name, value) in settings {
+        let own = [("kubeconfig", kubeconfig.display().to_string()), ("namespace", self.namespace.clone())];
+        let others = self.settings.iter().map(|(name, value)| (*name, value.clone()));
+        for (name, value) in own.into_iter().chain(others) {
             if self.by_environment {
                 command.env(format!("CHANGEHOOK_{}", name.replace('-', "_").to_uppercase()), value);
             } else {

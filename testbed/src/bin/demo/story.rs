@@ -215,7 +215,7 @@ impl Scene {
         self.until("something still waits", |status| {
             let delivery = &status["delivery"];
             let waiting = ["pending", "retrying", "parked"].iter().map(|name| delivery[*name].as_u64().unwrap_or(1));
-            waiting.sum::<u64>() == 0
+            waiting.sum::<u64>() == 0 && status["endpoint"]["breaker"] == "Closed"
         })
         .await
     }
