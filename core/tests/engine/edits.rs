@@ -180,6 +180,21 @@ fn not_even_if_the_leader_changes_after_the_edit() {
 }
 
 #[test]
+fn nor_if_the_leader_changes_in_the_middle_of_the_edit() {
+    let mut rig = Rig::new();
+    rig.edit(S, |plan| plan.held = true);
+    rig.show("a", 1);
+    rig.edit(S, |plan| plan.interests = vec![named_interest(config_map(), "a")]);
+    rig.run_for(2_000);
+    rig.plans.get_mut(S).unwrap().held = false;
+    rig.take_over();
+    rig.show("a", 1);
+    rig.synced(S, &config_map());
+    rig.run_for(2_000);
+    assert_eq!(rig.told("a"), [(New, Some(1))]);
+}
+
+#[test]
 fn what_was_owed_as_new_before_an_edit_and_goes_leaves_nothing_behind() {
     let mut rig = Rig::new();
     owed_through_an_edit(&mut rig);
