@@ -72,7 +72,9 @@ async fn it_is_started_found_ready_asked_and_stopped() {
     assert_eq!(operator.metric(r#"x_total{a="b"}"#).await.unwrap(), Some(7.0));
     assert!(operator.rss_kib().unwrap() > 0);
     let log = operator.log();
-    assert!(log.contains("args: operator --kubeconfig ") && log.contains("--log-filter debug"), "{log}");
+    for part in ["args: operator ", " --kubeconfig ", " --log-filter debug"] {
+        assert!(log.contains(part), "{part:?} is missing in {log}");
+    }
     assert!(log.contains("env: extra \n"), "nothing of the test's environment is passed on: {log}");
     assert!(operator.stop().await.unwrap().success());
     assert!(operator.log().ends_with("draining\n") && !process::is_running(operator.pid()));

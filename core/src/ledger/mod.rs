@@ -4,6 +4,9 @@
 //! [`Entries::apply`] in order of `seq` gives the same entries whatever was folded in between; an acknowledgement, drop or
 //! park names the event it speaks of and clears nothing newer.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

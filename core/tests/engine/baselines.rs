@@ -2,7 +2,7 @@ use changehook_core::object::{ObjectName, Unreadable};
 use changehook_core::plan::Change::{New, Removed, Updated};
 use changehook_core::select::Seen;
 
-use crate::rig::{Rig, S, config_map, interest, ok, plan, widget};
+use crate::rig::{Rig, S, config_map, interest, no_connection, ok, plan, widget};
 
 fn started() -> Rig {
     let mut rig = Rig::empty(changehook_core::engine::Settings::default());
@@ -44,6 +44,31 @@ fn nothing_is_sent_while_the_baseline_is_not_durable_and_what_came_meanwhile_is_
     assert!(rig.view().live);
     assert_eq!(rig.told("created"), [(New, Some(1))]);
     assert_eq!(rig.told("old"), [(Updated, Some(2))]);
+}
+
+#[test]
+fn while_a_second_kinds_baseline_is_open_even_a_retry_waits() {
+    let mut rig = Rig::new();
+    rig.show("a", 1);
+    rig.answer("a", no_connection());
+    rig.edit(S, |plan| plan.interests.push(interest(widget())));
+    rig.commits_at_once = false;
+    rig.synced(S, &widget());
+    rig.run_for(10_000);
+    assert_eq!(rig.sent.len(), 1);
+    rig.commits_at_once = true;
+    rig.commit();
+    rig.poll();
+    assert_eq!(rig.sent.len(), 2);
+}
+
+#[test]
+fn what_the_watch_showed_after_the_list_but_before_the_baseline_belongs_to_it() {
+    let mut rig = started();
+    rig.show("a", 1);
+    rig.synced_at(S, &config_map(), 5);
+    rig.run_for(2_000);
+    assert_eq!((rig.sent.len(), rig.view().entries), (0, 1));
 }
 
 #[test]

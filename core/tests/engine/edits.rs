@@ -131,6 +131,21 @@ fn what_an_edit_newly_selects_is_adopted() {
     assert_eq!(rig.told("a"), [(Updated, Some(2))]);
 }
 
+#[test]
+fn what_an_edit_newly_selects_is_adopted_even_if_the_leader_changes_before_its_list() {
+    let mut rig = Rig::new();
+    narrow(&mut rig);
+    rig.synced(S, &config_map());
+    rig.run_for(2_000);
+    widen(&mut rig);
+    rig.run_for(2_000);
+    rig.take_over();
+    rig.show("a", 1);
+    rig.synced(S, &config_map());
+    rig.run_for(2_000);
+    assert_eq!((rig.sent.len(), rig.view().entries, rig.view().live), (0, 1, true));
+}
+
 /// An object was created and could not be told; then the selection is edited, and selects it still.
 fn owed_through_an_edit(rig: &mut Rig) {
     rig.edit(S, |plan| plan.held = true);
@@ -159,6 +174,21 @@ fn not_even_if_the_leader_changes_after_the_edit() {
     rig.take_over();
     let row = rig.row(&config_map(), "a", "a", 1);
     rig.see(S, &config_map(), "a", Seen::Selected(row));
+    rig.synced(S, &config_map());
+    rig.run_for(2_000);
+    assert_eq!(rig.told("a"), [(New, Some(1))]);
+}
+
+#[test]
+fn nor_if_the_leader_changes_in_the_middle_of_the_edit() {
+    let mut rig = Rig::new();
+    rig.edit(S, |plan| plan.held = true);
+    rig.show("a", 1);
+    rig.edit(S, |plan| plan.interests = vec![named_interest(config_map(), "a")]);
+    rig.run_for(2_000);
+    rig.plans.get_mut(S).unwrap().held = false;
+    rig.take_over();
+    rig.show("a", 1);
     rig.synced(S, &config_map());
     rig.run_for(2_000);
     assert_eq!(rig.told("a"), [(New, Some(1))]);

@@ -109,6 +109,36 @@ fn a_probe_of_a_parked_removal_does_not_run_beside_the_new_bearer() {
 }
 
 #[test]
+fn a_new_bearer_that_is_released_with_the_old_one_waits_for_its_probe() {
+    let mut rig = Rig::new();
+    rig.edit(S, |plan| plan.retry.max_retries = 0);
+    rig.show_named(S, "old", "x", 1);
+    rig.answer("old", ok());
+    for uid in ["slow1", "slow2"] {
+        rig.show(uid, 1);
+    }
+    rig.gone("old");
+    rig.show_named(S, "new", "x", 2);
+    rig.answer("old", no_connection());
+    // Both are parked by the outage; then the old one is its probe.
+    rig.script(|sent| (sent.uid == "new").then(no_connection));
+    while rig.under_way() == ["slow1", "slow2"] {
+        rig.run_for(1_000);
+    }
+    if rig.view().parked < 2 {
+        rig.answer("old", no_connection());
+        rig.run_for(30_000);
+    }
+    assert_eq!((rig.under_way(), rig.view().parked), (vec!["slow1".to_owned(), "slow2".into(), "old".into()], 2));
+    rig.script(|_| None);
+    rig.answer("slow1", ok());
+    rig.answer("slow2", ok());
+    assert_eq!(rig.under_way(), ["old"], "although two may be under way");
+    rig.answer("old", ok());
+    assert_eq!(rig.under_way(), ["new"]);
+}
+
+#[test]
 fn after_a_takeover_a_name_with_another_uid_proves_that_the_former_one_is_gone() {
     let mut rig = Rig::new();
     rig.show_named(S, "old", "x", 1);

@@ -145,6 +145,17 @@ fn objects_that_the_endpoint_never_takes_do_not_keep_others_from_being_tried() {
 }
 
 #[test]
+fn probes_go_round_those_that_the_outage_parked() {
+    let mut rig = Rig::new();
+    outage(&mut rig);
+    rig.run_for(300_000);
+    assert_eq!(rig.view().parked, 3);
+    rig.script(|sent| Some(if sent.uid == "a" { no_connection() } else { ok() }));
+    rig.run_for(600_000);
+    assert_eq!(rig.view().totals.delivered, 2);
+}
+
+#[test]
 fn a_probe_under_way_when_the_outage_ends_is_not_forgotten() {
     let mut rig = Rig::new();
     rig.script(|_| None);

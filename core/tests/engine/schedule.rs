@@ -1,6 +1,8 @@
+use changehook_core::object::{Digest, Row};
 use changehook_core::plan::Change::{New, Removed, Updated};
+use changehook_core::select::Seen;
 
-use crate::rig::{Rig, S, no_connection, ok, retry_after, status};
+use crate::rig::{Rig, S, config_map, no_connection, ok, retry_after, status};
 
 #[test]
 fn a_failing_delivery_is_tried_after_2_4_and_8_seconds_and_then_parked() {
@@ -62,6 +64,19 @@ fn a_change_while_a_retry_waits_keeps_the_deadline_and_tells_the_newest_state_wi
 }
 
 #[test]
+fn what_changed_while_the_failing_request_was_under_way_waits_for_the_retrys_time_too() {
+    let mut rig = Rig::new();
+    rig.show("a", 1);
+    rig.show("a", 2);
+    let since = rig.now.mono;
+    rig.answer("a", no_connection());
+    rig.run_for(5_000);
+    assert_eq!(rig.told("a"), [(New, Some(1)), (New, Some(2))]);
+    assert_eq!(rig.times("a", since), [0, 2_000]);
+    assert_eq!(rig.sent[1].number, 1);
+}
+
+#[test]
 fn a_touch_without_a_change_is_the_same_event_and_counts_on() {
     let mut rig = Rig::new();
     rig.script(|_| Some(no_connection()));
@@ -72,6 +87,19 @@ fn a_touch_without_a_change_is_the_same_event_and_counts_on() {
     assert_eq!(rig.sent.len(), 2);
     assert_eq!((rig.sent[1].number, rig.sent[1].sequence), (2, rig.sent[0].sequence));
     assert_eq!(rig.view().totals.merged, 0);
+}
+
+#[test]
+fn the_same_version_with_another_content_is_no_change() {
+    let mut rig = Rig::new();
+    let row = rig.row(&config_map(), "a", "a", 1);
+    rig.see(S, &config_map(), "a", Seen::Selected(row.clone()));
+    rig.answer("a", ok());
+    // A list and a watch may default differently, and a conversion may change.
+    let other = Row { digest: Digest([2; 16]), ..Row::clone(&row) };
+    rig.see(S, &config_map(), "a", Seen::Selected(other.into()));
+    rig.run_for(60_000);
+    assert_eq!(rig.sent.len(), 1);
 }
 
 #[test]

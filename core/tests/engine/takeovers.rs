@@ -92,6 +92,43 @@ fn what_was_parked_under_another_configuration_is_released_by_a_takeover() {
 }
 
 #[test]
+fn an_outage_that_ended_is_over_for_the_next_leader_too() {
+    let mut rig = Rig::new();
+    rig.script(|_| Some(no_connection()));
+    for uid in ["a", "b", "c"] {
+        rig.show(uid, 1);
+    }
+    rig.run_for(300_000);
+    assert_eq!(rig.view().parked, 3);
+    // The first good answer releases the others, and they are still on their way.
+    rig.script(|_| None);
+    rig.run_for(60_000);
+    let probe = rig.under_way().remove(0);
+    rig.answer(&probe, ok());
+    rig.run_for(2_000);
+    rig.take_over();
+    assert_eq!(rig.view().parked, 0);
+    assert_eq!(rig.view().endpoint.breaker, BreakerState::Closed);
+}
+
+#[test]
+fn what_a_change_released_is_told_by_the_next_leader_even_if_the_change_was_taken_back() {
+    let mut rig = Rig::new();
+    rig.script(|_| Some(status(422)));
+    rig.show("a", 1);
+    rig.edit(S, |plan| plan.held = true);
+    rig.show("a", 2);
+    rig.run_for(2_000);
+    rig.plans.get_mut(S).unwrap().held = false;
+    rig.script(|_| Some(ok()));
+    rig.take_over();
+    rig.show("a", 1);
+    listed(&mut rig);
+    assert_eq!(rig.told("a").len(), 2);
+    assert_eq!(rig.view().parked, 0);
+}
+
+#[test]
 fn an_adopted_object_that_changed_meanwhile_is_an_update_and_one_that_came_is_new() {
     let mut rig = Rig::empty(changehook_core::engine::Settings::default());
     rig.assign(crate::rig::plan(S));

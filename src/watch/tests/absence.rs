@@ -134,13 +134,13 @@ async fn a_scope_that_the_objects_contradict_is_asked_for_again() {
             bench.api.set("a");
         }
         let _held = bench.sources.acquire(widgets());
-        if !listed {
+        if listed {
+            bench.expect(&["list", "a@101", "end@101", "list", "a@101", "end@101"]).await;
+        } else {
             bench.expect(&["list", "end@100"]).await;
             bench.state(&widgets(), |s| matches!(s, SourceState::Watching { namespaced: false, .. })).await;
             bench.api.set("a");
             bench.expect(&["a@101", "list", "a@101", "end@101"]).await;
-        } else {
-            bench.expect(&["list", "a@101", "end@101", "list", "a@101", "end@101"]).await;
         }
         bench.state(&widgets(), |s| matches!(s, SourceState::Watching { namespaced: true, .. })).await;
     }
