@@ -1,3 +1,5 @@
+//! What records add up to, in whatever order they were folded.
+
 use super::*;
 
 fn object(uid: &str) -> ObjectKey {
