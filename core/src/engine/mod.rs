@@ -134,7 +134,7 @@ impl Engine {
     /// Takes over what an earlier life left durable. Sequences continue past it.
     pub fn claim(settings: Settings, durable: Entries, now: Now) -> Self {
         let Entries { books, seq } = durable;
-        let seq = claim_seq(seq, u64::try_from(now.wall / 1000).unwrap_or(0));
+        let seq = claim_seq(seq, u64::try_from(now.wall).unwrap_or(0));
         Self { subscriptions: Map::default(), shared: Shared::new(settings, seq), unclaimed: books }
     }
 

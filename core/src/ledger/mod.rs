@@ -271,7 +271,7 @@ impl Entry {
 }
 
 /// The sequence a new leader starts from: past everything durable, and past every sequence an earlier life of the same
-/// ledger could have handed out, as long as the clock did not stand still for a second and hand out 2²¹ in it.
-pub fn claim_seq(durable: u64, unix_seconds: u64) -> u64 {
-    (durable + 1).max(unix_seconds << 21)
+/// ledger could have handed out, as long as the clock does not go back and a life hands out no more than 2¹¹ a millisecond.
+pub fn claim_seq(durable: u64, unix_ms: u64) -> u64 {
+    (durable + 1).max(unix_ms << 11)
 }

@@ -114,7 +114,11 @@ fn a_mark_is_set_closed_and_taken_away_and_forget_takes_everything() {
 
 #[test]
 fn a_new_leader_starts_past_everything_durable_and_past_its_clock() {
-    assert_eq!(claim_seq(0, 1), 1 << 21);
+    assert_eq!(claim_seq(0, 1), 1 << 11);
+    assert!(
+        claim_seq(0, 1_800_000_000_001) > claim_seq(0, 1_800_000_000_000),
+        "two lives within a second are told apart"
+    );
     assert_eq!(claim_seq(1 << 30, 1), (1 << 30) + 1);
-    assert!(claim_seq(0, 4_000_000_000) < 1 << 53, "a sequence is a JavaScript number until the year 2096");
+    assert!(claim_seq(0, 4_000_000_000_000) < 1 << 53, "a sequence is a JavaScript number until the year 2096");
 }
