@@ -12,8 +12,9 @@
 //! | [`outcome`] | failure classes of an attempt | – |
 //! | [`retry`] | when the next attempt may go | outcome |
 //! | [`address`] | which addresses may be dialled | – |
-//! | [`ledger`] | durable records and their order | object, outcome, plan |
-//! | [`engine`] | slots, want(), scheduling, breaker, fairness | event, ledger, object, outcome, plan, retry, select |
+//! | [`proof`] | nothing: rules that tests can break, marks that they count | – |
+//! | [`ledger`] | durable records and their order, what is stored of them and when | object, outcome, plan, proof |
+//! | [`engine`] | slots, want(), scheduling, breaker, fairness | event, ledger, object, outcome, plan, proof, retry, select |
 //! | [`event`] | normalised rows, canonical JSON, fingerprints, ids, signatures, the envelope | object, plan |
 //!
 //! Time is an argument everywhere: [`Now`].
@@ -25,6 +26,7 @@ pub mod ledger;
 pub mod object;
 pub mod outcome;
 pub mod plan;
+pub mod proof;
 pub mod retry;
 pub mod select;
 

@@ -3,9 +3,12 @@
 //! Touches nothing. Invariants: batches are handed out in order of sequence, the next one only when the one before is
 //! durable; a record that somebody waits for goes at once, the others wait for company, but no longer than allowed.
 
+use std::collections::BTreeMap;
+
 use super::Batch;
 use crate::Now;
 use crate::ledger::{Fact, Record};
+use crate::object::SourceId;
 use crate::plan::SubscriptionId;
 
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(super) struct Journal {
     /// Somebody waits for one of them.
     urgent: bool,
     last_commit: Option<i64>,
+    /// The highest version that each source has shown; every commit carries them all.
+    pub sources: BTreeMap<SourceId, u64>,
 }
 
 impl Journal {
@@ -38,6 +43,7 @@ impl Journal {
             since: 0,
             urgent: false,
             last_commit: None,
+            sources: BTreeMap::new(),
         }
     }
 
@@ -49,6 +55,15 @@ impl Journal {
         }
         self.records.push(Record { seq: self.seq, subscription: id.clone(), fact });
         self.seq
+    }
+
+    pub fn source_at(&mut self, source: &SourceId, rv: u64) {
+        match self.sources.get_mut(source) {
+            Some(highest) => *highest = rv.max(*highest),
+            None => {
+                self.sources.insert(source.clone(), rv);
+            }
+        }
     }
 
     /// Somebody waits until everything recorded so far is durable.
@@ -64,7 +79,8 @@ impl Journal {
         self.batches += 1;
         self.under_way = Some((self.batches, self.seq));
         self.urgent = false;
-        Some(Batch { number: self.batches, records: std::mem::take(&mut self.records) })
+        let sources = self.sources.iter().map(|(source, rv)| (source.clone(), *rv)).collect();
+        Some(Batch { number: self.batches, records: std::mem::take(&mut self.records), sources })
     }
 
     /// The batch with this number is durable; false if it is not the one under way.

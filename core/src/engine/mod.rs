@@ -58,7 +58,7 @@ pub use view::{EndpointView, Ends, Gauges, RetryView, SAMPLES, View};
 use crate::Now;
 use crate::event::Event;
 use crate::ledger::{Book, Entries, Record, claim_seq};
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, SourceId};
 use crate::plan::SubscriptionId;
 use desk::Desk;
 use shared::Shared;
@@ -101,6 +101,8 @@ pub struct Batch {
     pub number: u64,
     /// In order of their sequence.
     pub records: Vec<Record>,
+    /// The highest version that each source has shown.
+    pub sources: Vec<(SourceId, u64)>,
 }
 
 /// One request to make.
@@ -133,9 +135,12 @@ struct Subscription {
 impl Engine {
     /// Takes over what an earlier life left durable. Sequences continue past it.
     pub fn claim(settings: Settings, durable: Entries, now: Now) -> Self {
-        let Entries { books, seq } = durable;
+        // What was lost is told subscription by subscription, with their plans.
+        let Entries { books, seq, sources, loss: _ } = durable;
         let seq = claim_seq(seq, u64::try_from(now.wall).unwrap_or(0));
-        Self { subscriptions: Map::default(), shared: Shared::new(settings, seq), unclaimed: books }
+        let mut shared = Shared::new(settings, seq);
+        shared.journal.sources = sources;
+        Self { subscriptions: Map::default(), shared, unclaimed: books }
     }
 
     /// What to do next; call it until it answers `None`, and again after every input and at [`Self::wake_at`].
@@ -162,6 +167,16 @@ impl Engine {
         if self.shared.journal.committed(now, number) {
             self.close_baselines(now);
         }
+    }
+
+    /// A source has shown everything up to this version. It rides along with the next commit and causes none.
+    pub fn source_at(&mut self, source: &SourceId, rv: u64) {
+        self.shared.journal.source_at(source, rv);
+    }
+
+    /// The highest version that the source was ever seen to have, by this leader or one before.
+    pub fn highest_version(&self, source: &SourceId) -> Option<u64> {
+        self.shared.journal.sources.get(source).copied()
     }
 
     /// Starts nothing any more; what is under way may finish, what is acknowledged is committed.

@@ -13,6 +13,7 @@ use crate::Now;
 use crate::event::Event;
 use crate::ledger::{Fact, Sending};
 use crate::plan::Change;
+use crate::proof::{Mark, passed};
 
 /// What came of a subscription's turn.
 enum Turn {
@@ -247,6 +248,7 @@ fn declare(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &m
         (_, _) => (slot.shown_rv(), GONE),
     };
     let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };
+    passed(Mark::Declared);
     let seq = shared.record(now, desk, fact);
     slot.sending = Some(Sending { seq, change, rv, fp });
     slot.pledged = false;

@@ -4,13 +4,20 @@
 //! [`Entries::apply`] in order of `seq` gives the same entries whatever was folded in between; an acknowledgement, drop or
 //! park names the event it speaks of and clears nothing newer.
 
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `mod` | records, and the entries they add up to |
+//! | `form` | what is stored: Head, Segment, Directory, Index, Shard |
+
+pub mod form;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey};
+use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey, SourceId};
 use crate::outcome::Class;
 use crate::plan::{Change, SubscriptionId};
 
@@ -105,8 +112,54 @@ pub enum Fact {
         /// The kind.
         kind: Arc<GroupKind>,
     },
+    /// Somebody asked for everything, or for what is parked, to be told again. What was acknowledged before this record is
+    /// owed again if `all`.
+    Resync {
+        /// Everything, not only what is parked.
+        all: bool,
+        /// What was asked, so that it is not done twice.
+        requests: Requests,
+    },
+    /// From here on fingerprints are made this way; what was acknowledged before is compared the way it was made.
+    Recipe {
+        /// How.
+        recipe: Recipe,
+    },
+    /// The cluster was set back: versions count anew, every version known so far means nothing, only fingerprints decide.
+    Rewind,
     /// The subscription is gone, and so is all that was known for it.
     Forget,
+}
+
+/// How a subscription asks to be told again: by the spec or by an annotation, each with a text of the user's choosing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// spec.resync.requestID
+    pub request_id: Option<Arc<str>>,
+    /// The annotation changehook.dev/resync-requested-at.
+    pub requested_at: Option<Arc<str>>,
+}
+
+/// What a fingerprint is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Recipe {
+    /// The version of the normalisation.
+    pub scheme: u32,
+    /// Updated is not subscribed: every state is the same.
+    pub constant: bool,
+}
+
+/// Why what was known of the endpoint cannot be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// A part of the ledger is not there.
+    Missing,
+    /// A part of the ledger cannot be read, or is not what it should be.
+    Corrupt,
+    /// The ledger is a copy: of another cluster, or made from a backup.
+    Foreign,
+    /// The ledger is older than what the subscription's status saw of it.
+    Outdated,
 }
 
 /// How an object is called.
@@ -184,6 +237,14 @@ pub struct Book {
     pub entries: BTreeMap<ObjectKey, Entry>,
     /// One mark a kind.
     pub marks: BTreeMap<Arc<GroupKind>, Mark>,
+    /// What was acknowledged before this sequence is owed again.
+    pub resync: u64,
+    /// The last requests to be told again that were seen.
+    pub requests: Requests,
+    /// How fingerprints are made, from which sequence on; oldest first.
+    pub recipes: Vec<(u64, Recipe)>,
+    /// A part of it was lost. Not stored: whoever loads the ledger finds it out.
+    pub loss: Option<Loss>,
 }
 
 /// What all records add up to.
@@ -193,6 +254,10 @@ pub struct Entries {
     pub books: BTreeMap<SubscriptionId, Book>,
     /// The highest `seq` seen.
     pub seq: u64,
+    /// The highest version that each source has shown.
+    pub sources: BTreeMap<SourceId, u64>,
+    /// The whole ledger was lost, or a part that concerns everybody. Not stored: whoever loads the ledger finds it out.
+    pub loss: Option<Loss>,
 }
 
 impl Entries {
@@ -259,7 +324,40 @@ impl Entries {
             Fact::Unmark { kind } => {
                 book.marks.remove(kind);
             }
+            Fact::Resync { all, requests } => {
+                if *all {
+                    book.resync = record.seq;
+                }
+                book.requests = requests.clone();
+            }
+            Fact::Recipe { recipe } => book.begin_recipe(record.seq, *recipe),
+            Fact::Rewind => book.rewind(),
             Fact::Forget => {} // returned above
+        }
+    }
+}
+
+/// Older recipes than so many are not kept: what was acknowledged under one that is forgotten is told again.
+const RECIPES: usize = 4;
+
+impl Book {
+    fn begin_recipe(&mut self, seq: u64, recipe: Recipe) {
+        self.recipes.push((seq, recipe));
+        let surplus = self.recipes.len().saturating_sub(RECIPES);
+        self.recipes.drain(..surplus);
+    }
+
+    fn rewind(&mut self) {
+        for entry in self.entries.values_mut() {
+            if let Some(acked) = &mut entry.acked {
+                acked.rv = 0;
+            }
+            if let Some(sending) = &mut entry.sending {
+                sending.rv = 0;
+            }
+        }
+        for mark in self.marks.values_mut() {
+            mark.rv = 0;
         }
     }
 }
