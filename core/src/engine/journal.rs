@@ -109,8 +109,9 @@ impl Journal {
         (!self.records.is_empty() && self.under_way.is_none()).then(|| self.since + self.patience)
     }
 
-    pub fn seq(&self) -> u64 {
-        self.seq
+    /// Everything up to here is durable; where it began, until something is.
+    pub fn durable(&self) -> u64 {
+        self.durable
     }
 
     pub fn last_commit(&self) -> Option<i64> {

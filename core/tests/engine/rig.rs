@@ -10,7 +10,7 @@ use changehook_core::event::Subject;
 use changehook_core::ledger::Entries;
 use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason, of_status};
-use changehook_core::plan::{Change, ChangeTypes, Interest, Plan, Selector, SubscriptionId};
+use changehook_core::plan::{Change, ChangeTypes, Claims, Interest, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 use changehook_core::select::{Observation, Seen};
 
@@ -105,6 +105,8 @@ pub fn plan(id: &str) -> Plan {
         max_in_flight: 16,
         host: "receiver".into(),
         config_hash: 0,
+        policy: Policy::default(),
+        claims: Claims::default(),
     }
 }
 
