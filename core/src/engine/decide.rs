@@ -114,7 +114,7 @@ fn owe(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &m
         desk.note_unparked(key, slot);
         slot.attempts = 0;
     }
-    if !slot.same_event(change) {
+    if !desk.same_event(slot, change) {
         // Another event than the one that failed: same deadline, a fresh count.
         slot.attempts = 0;
     }

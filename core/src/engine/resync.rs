@@ -9,12 +9,19 @@ use super::slot::Slot;
 use super::{ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Fact;
-use crate::plan::{Requests, Scope};
+use crate::plan::{Change, Requests, Scope};
 
 impl Desk {
     /// The endpoint had it before everything was asked for again.
     pub fn is_before_resync(&self, slot: &Slot) -> bool {
         slot.acked.is_some_and(|acked| acked.seq < self.resync)
+    }
+
+    /// Whether the declared event still says what is wanted, and was not declared before everything was asked for again:
+    /// its answer would not count, so it is declared anew.
+    pub fn same_event(&self, slot: &Slot, change: Change) -> bool {
+        let counts = change == Change::Removed || slot.sending.is_some_and(|sending| sending.seq >= self.resync);
+        counts && slot.same_event(change)
     }
 }
 

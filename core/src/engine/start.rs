@@ -205,7 +205,7 @@ impl Subscription {
         }
         shared.mark_changed(desk);
         let seq = match slot.sending {
-            Some(sending) if slot.same_event(change) => sending.seq,
+            Some(sending) if desk.same_event(slot, change) => sending.seq,
             Some(_) | None => declare(desk, shared, now, key, slot, change),
         };
         hold_subject(now, key, slot, change);

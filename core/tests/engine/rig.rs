@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changehook_core::Now;
-use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Settings, View};
+use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Limits, Settings, View};
 use changehook_core::event::Subject;
 use changehook_core::ledger::Entries;
-use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
+use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, SourceId, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason, of_status};
 use changehook_core::plan::{Change, ChangeTypes, Claims, Interest, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
@@ -80,6 +80,11 @@ pub fn config_map() -> Gvk {
 
 pub fn widget() -> Gvk {
     Gvk::new("example.io/v1", "Widget")
+}
+
+/// The watch of everybody's ConfigMaps.
+pub fn source() -> SourceId {
+    SourceId { gvk: config_map(), namespace: None }
 }
 
 pub fn interest(gvk: Gvk) -> Interest {
@@ -173,6 +178,11 @@ impl Rig {
         let all_read = Unreadable::Named(Vec::new());
         self.engine.synced(self.now, &SubscriptionId { uid: id.into() }, &gvk.group_kind(), rv, &all_read);
         self.poll();
+    }
+
+    /// The next leader has these limits.
+    pub fn limit(&mut self, limits: Limits) {
+        self.settings.limits = limits;
     }
 
     /// Another leader takes over: what is durable is all there is.
