@@ -105,7 +105,8 @@ impl Subscription {
         let Self { slots, desk } = self;
         let Book { entries, marks, resync, requests, recipes, loss: _ } = book;
         desk.resync = resync;
-        desk.requests = (0, requests);
+        // A part that is lost may be what held them; the status repeats only what was durable.
+        desk.requests = (0, requests.after(&desk.plan.claims.requests));
         desk.recipes = recipes;
         for (key, entry) in entries {
             desk.enlist(&key, &entry.named);

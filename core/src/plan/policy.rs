@@ -77,6 +77,7 @@ impl Requests {
     }
 
     /// The last text of each kind: a request that is taken away is not forgotten, so putting it back asks nothing.
+    #[must_use]
     pub fn after(&self, before: &Self) -> Self {
         Self {
             request_id: self.request_id.clone().or_else(|| before.request_id.clone()),

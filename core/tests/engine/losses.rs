@@ -233,6 +233,18 @@ fn a_request_that_was_seen_before_the_loss_is_not_done_for_it() {
 }
 
 #[test]
+fn nor_is_one_that_was_lost_with_a_part_of_the_ledger() {
+    let mut rig = told(OnLoss::Adopt);
+    for plan in rig.plans.values_mut() {
+        plan.policy.resync.requested_at = Some("monday".into());
+        plan.claims.requests = plan.policy.resync.clone();
+    }
+    rig.take_over();
+    listed(&mut rig, [1, 1]);
+    assert_eq!(rig.sent.len(), 2);
+}
+
+#[test]
 fn a_subscription_that_comes_after_a_loss_has_lost_nothing() {
     let mut rig = Rig::empty(Settings::default());
     rig.engine =
