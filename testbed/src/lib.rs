@@ -17,6 +17,9 @@
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
 //! | [`ledger`] | the operator's records: lost, damaged, copied, brought back |
 //! | [`mirror`] | what a careful receiver knows, compared with the cluster |
+//! | [`unrest`] | objects that change all the time |
+//! | [`rounds`] | kill -9 again and again under load, in tests and in `cargo soak` |
+//! | [`tally`] | every event, request by request: repeats, and what must never be told |
 //! | [`interrupt`] | being told to stop |
 //! | [`usage`] | memory and processor time of a process |
 //! | [`wait`] | waiting for a condition with a deadline |
@@ -39,9 +42,12 @@ mod pki;
 pub mod process;
 pub mod program;
 pub mod receiver;
+pub mod rounds;
 pub mod scratch;
 pub mod second;
+pub mod tally;
 pub mod tools;
+pub mod unrest;
 pub mod usage;
 pub mod wait;
 
@@ -51,6 +57,7 @@ pub use fault_proxy::FaultProxy;
 pub use mirror::Mirror;
 pub use operator::{Operator, OperatorOptions};
 pub use receiver::{Receiver, Reply};
+pub use tally::Tally;
 pub use wait::eventually;
 
 /// Lower-case hexadecimal digits.

@@ -2,6 +2,8 @@
 //!
 //! It shares keys, users and data with the first one, so any token is good for both. Ends on drop.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use kube::Client;
 
 use crate::{ControlPlane, control_plane::free_port, error::Result, link::Link, process::Child};
@@ -30,7 +32,12 @@ impl SecondApiServer {
     /// `https://127.0.0.1:port`, for [`ControlPlane::kubeconfig_for_token`] and
     /// [`crate::OperatorOptions::server_override`].
     pub fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://{}", self.address())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// A client with all rights.

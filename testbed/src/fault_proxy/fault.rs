@@ -1,6 +1,6 @@
 //! Which requests a fault is for, and what happens to them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::json;
 
@@ -118,6 +118,8 @@ pub enum Fault {
     EditBody(BodyRule),
     /// The last answer to the same path and query from before this fault was injected: time stands still.
     Stale,
+    /// Forwarded to another API server with the same keys.
+    Elsewhere(SocketAddr),
     /// Forwarded, late.
     Delay(Duration),
     /// Never answered.
@@ -181,6 +183,7 @@ impl fmt::Debug for Fault {
             Self::Lines(_) => f.write_str("Lines"),
             Self::EditBody(_) => f.write_str("EditBody"),
             Self::Stale => f.write_str("Stale"),
+            Self::Elsewhere(address) => write!(f, "Elsewhere({address})"),
             Self::Delay(delay) => write!(f, "Delay({delay:?})"),
             Self::Hang => f.write_str("Hang"),
             Self::Close => f.write_str("Close"),

@@ -83,7 +83,7 @@ async fn fail(
             let request = in_whole(request).await?;
             let (shared, seen, moment, hold) = (Arc::clone(shared), seen.clone(), *moment, hold.clone());
             // in a task of its own: it goes on when the client is gone
-            let held = tokio::spawn(async move {
+            let passage = tokio::spawn(async move {
                 match moment {
                     Moment::Before => {
                         hold.pass(&seen).await?;
@@ -98,11 +98,13 @@ async fn fail(
                     }
                 }
             });
-            held.await?
+            passage.await?
         }
-        Fault::CutAfterLines(_) | Fault::EndAfterLines(_) | Fault::EditBody(_) | Fault::Lines(_) => {
-            forward(shared, seen, request.map(any_body), Some(fault)).await
-        }
+        Fault::CutAfterLines(_)
+        | Fault::EndAfterLines(_)
+        | Fault::EditBody(_)
+        | Fault::Lines(_)
+        | Fault::Elsewhere(_) => forward(shared, seen, request.map(any_body), Some(fault)).await,
     }
 }
 
@@ -136,12 +138,16 @@ async fn forward(
     mut request: Request<Body>,
     fault: Option<&Fault>,
 ) -> Result<Response<Body>, AnyError> {
+    let upstream = match fault {
+        Some(Fault::Elsewhere(address)) => *address,
+        _ => shared.upstream,
+    };
     // lines and bodies are looked at, so they must come as text
     request.headers_mut().remove(header::ACCEPT_ENCODING);
-    request.headers_mut().insert(header::HOST, HeaderValue::from_str(&shared.upstream.to_string())?);
-    let tcp = TcpStream::connect(shared.upstream).await?;
+    request.headers_mut().insert(header::HOST, HeaderValue::from_str(&upstream.to_string())?);
+    let tcp = TcpStream::connect(upstream).await?;
     tcp.set_nodelay(true)?;
-    let name = ServerName::from(shared.upstream.ip());
+    let name = ServerName::from(upstream.ip());
     let tls = shared.tls.connect(name, tcp).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
     // ends with the answer's body, or when the answer is dropped
