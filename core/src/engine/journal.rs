@@ -12,6 +12,7 @@ use crate::object::SourceId;
 use crate::plan::SubscriptionId;
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Journal {
     /// How long a record that nobody waits for may wait for company.
     patience: u64,

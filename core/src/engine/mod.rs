@@ -119,6 +119,7 @@ pub struct Attempt {
 
 /// See the module's head.
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub struct Engine {
     subscriptions: Map<SubscriptionId, Subscription>,
     shared: Shared,
@@ -127,6 +128,7 @@ pub struct Engine {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 struct Subscription {
     slots: Map<ObjectKey, Slot>,
     desk: Desk,
