@@ -15,6 +15,7 @@ use crate::plan::SubscriptionId;
 use crate::proof::{Mark, Rule, broken, passed};
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Journal {
     /// How long a record that nobody waits for may wait for company.
     patience: u64,

@@ -143,6 +143,7 @@ pub struct Attempt {
 
 /// See the module's head.
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub struct Engine {
     subscriptions: Map<SubscriptionId, Subscription>,
     shared: Shared,
@@ -151,6 +152,7 @@ pub struct Engine {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 struct Subscription {
     slots: Map<ObjectKey, Slot>,
     desk: Desk,

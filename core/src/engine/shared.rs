@@ -18,6 +18,7 @@ use crate::plan::SubscriptionId;
 use crate::proof::{Rule, broken};
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Shared {
     pub settings: Settings,
     pub journal: Journal,
