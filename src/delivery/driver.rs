@@ -49,6 +49,8 @@ pub enum Command {
     Assign(Box<Assignment>),
     /// A subscription is gone.
     Remove(SubscriptionId),
+    /// These are all that there are: what an earlier life knew of others can be dropped.
+    Sweep(BTreeSet<SubscriptionId>),
 }
 
 /// A plan with where its requests go and where its rows come from.
@@ -304,6 +306,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
                 self.endpoints.insert(id, *assignment);
             }
+            Command::Sweep(known) => self.engine.sweep(now, &known),
             Command::Remove(id) => {
                 self.engine.remove(now, &id);
                 self.selection.remove(&id);
