@@ -82,6 +82,9 @@ pub enum DriverError {
     /// Nobody watches any more, and nobody told them to stop.
     #[error("failed to hear from the watches: their channel is closed")]
     Deaf,
+    /// Another replica may lead by now.
+    #[error("failed to go on: this replica does not hold the Lease any more")]
+    NotLeading,
 }
 
 /// The driver's ends of its channels, and the clocks it is given.
@@ -98,6 +101,8 @@ pub struct Inputs<R> {
     pub now: Box<dyn Fn() -> Now + Send + Sync>,
     /// Random numbers, for jitter.
     pub random: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// Whether this replica may act; asked before each commit and each attempt.
+    pub leads: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Called on every turn, to show that it turns.
     pub heartbeat: Box<dyn Fn() + Send + Sync>,
     /// Cancelled when the watches are told to stop, which is before `stop`: their channel may close from then on.
@@ -164,6 +169,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             let now = (self.inputs.now)();
             (self.inputs.heartbeat)();
             while let Some(action) = self.engine.poll(now) {
+                // returning drops the commit and the requests that are under way
+                if !(self.inputs.leads)() {
+                    return Err(DriverError::NotLeading);
+                }
                 self.act(action);
             }
             self.tell(now);

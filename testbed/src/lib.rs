@@ -13,6 +13,7 @@
 //! | [`fault_proxy`] | an API server that fails on request |
 //! | [`program`] | the operator's program, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
+//! | `lease` | the Lease of an operator that is dead |
 //! | [`mirror`] | what a careful receiver knows, compared with the cluster |
 //! | [`interrupt`] | being told to stop |
 //! | [`usage`] | memory and processor time of a process |
@@ -27,6 +28,7 @@ pub mod fault_proxy;
 mod http1;
 pub mod interrupt;
 pub mod kubeconfig;
+mod lease;
 pub mod manifests;
 pub mod mirror;
 pub mod operator;

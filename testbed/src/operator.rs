@@ -1,8 +1,8 @@
 //! The operator as a child process, under a real ServiceAccount token with least RBAC: never as cluster admin.
 //!
 //! Takes the program's path (a test of the root package has it from Cargo) and knows of it only the command line and
-//! the log line `admin server listening` with the field `address`. One operator watches all namespaces, so two on one
-//! control plane both deliver.
+//! the log line `admin server listening` with the field `address`. One operator watches all namespaces. Two in one
+//! namespace compete for its Lease, and one delivers; two in different namespaces both deliver.
 
 use std::{
     collections::BTreeMap,
