@@ -83,6 +83,10 @@ pub struct OperatorConfig {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_in_flight: u32,
 
+    /// Where the record of what each endpoint has acknowledged is kept; memory is for trying things out: a restart forgets
+    #[arg(long, env = "CHANGEHOOK_LEDGER", value_name = "STORE", value_enum, default_value_t = LedgerKind::Kubernetes)]
+    pub ledger: LedgerKind,
+
     /// How long other replicas wait for a leader that is silent before one of them takes over
     #[arg(long, env = "CHANGEHOOK_LEASE_DURATION_SECONDS", value_name = "SECONDS", default_value_t = 15,
           value_parser = lease_seconds(3))]
@@ -105,6 +109,15 @@ pub struct CrdsConfig {
     /// Write one file for each definition into this directory instead of printing them
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LedgerKind {
+    /// In DeliveryLedger objects of the operator's own namespace.
+    Kubernetes,
+    /// Nowhere durable.
+    Memory,
 }
 
 /// Form of the log lines.

@@ -69,7 +69,7 @@ async fn delivers(world: &World, path: &str) {
     let look = || async {
         number.set(number.get() + 1);
         world.config_map("probe", json!({"n": number.get().to_string(), "before": before.to_string()})).await;
-        let is_probe = |request: &testbed::receiver::Request| request.path == path && told(request).1 == "probe";
+        let is_probe = |request: &testbed::receiver::Request| request.path() == path && told(request).1 == "probe";
         let seen = |all: &[testbed::receiver::Request]| all.iter().skip(before).any(is_probe);
         world.receiver.wait_until(seen, Duration::from_secs(2)).await
     };
@@ -159,7 +159,7 @@ async fn a_leader_that_was_paused_for_longer_than_its_lease_sends_nothing_when_i
     world.config_map("owed", json!({})).await;
     world.requests("paused", 1).await;
 
-    first.signal(Signal::Stop);
+    first.pause().await.expect("it stands still");
     leads(&second, SOON).await;
     world.receiver.script_forever("/paused", vec![Reply::Status(202)]);
     delivers(&world, "/paused").await;
@@ -176,7 +176,7 @@ async fn a_leader_that_was_paused_for_longer_than_its_lease_sends_nothing_when_i
     }
     let before = world.receiver.all_requests().len();
 
-    first.signal(Signal::Continue);
+    first.resume();
     assert_eq!(first.wait(SOON).await.expect("it ends").code(), Some(1), "{}", first.log());
     let log = first.log();
     assert!(log.contains("failed to renew the Lease within 4 s"), "{log}");

@@ -65,7 +65,7 @@ async fn a_killed_operator_leaves_no_child_and_the_next_one_goes_on() {
     assert!(children(world.operator().pid()).is_empty(), "it starts no processes, so none can be left");
     assert!(!children(std::process::id()).is_empty(), "the look finds children where there are some");
     world.operator().kill().await.expect("it ends");
-    world.plane().free_lease("changehook-system").await.expect("nobody holds it any more");
+    world.plane().free_lease(testbed::operator::NAMESPACE).await.expect("nobody holds it any more");
 
     let sequence = world.sequence("killed").await;
     world.start_operator().await;
