@@ -73,6 +73,7 @@ async fn a_killed_operator_leaves_no_child_and_the_next_one_goes_on() {
         })
         .await;
     world.operator().kill().await.expect("it ends");
+    world.plane().free_lease(testbed::operator::NAMESPACE).await.expect("nobody holds it any more");
 
     let since = world.since("killed").await;
     world.start_operator().await;
