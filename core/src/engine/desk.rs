@@ -55,6 +55,7 @@ pub struct LastDelivery {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Desk {
     pub plan: Plan,
     pub baselines: BTreeMap<Arc<GroupKind>, Baseline>,

@@ -23,7 +23,7 @@ pub struct View {
     pub generation: i64,
     /// Objects of which something is recorded.
     pub entries: u64,
-    /// The highest durable sequence, over all subscriptions.
+    /// The highest sequence that is durable, over all subscriptions.
     pub sequence: u64,
     /// When the last commit became durable; milliseconds since the Unix epoch, as all times here.
     pub last_commit: Option<i64>,
@@ -219,7 +219,7 @@ impl Engine {
             requests: self.shared.journal.is_durable(desk.requests.0).then(|| desk.requests.1.clone()),
             loss: desk.lost,
             caught_up: desk.has_caught_up(),
-            commits_stalled: false,
+            commits_stalled: self.shared.journal.is_stalled(now),
             crowd: self.crowd_view(desk),
         })
     }

@@ -154,6 +154,7 @@ impl World {
         while let Some(action) = self.engine.poll(self.now) {
             match action {
                 Action::Commit(batch) => self.committing = Some(batch),
+                Action::Fold => unreachable!("nothing is sealed here"),
                 Action::Send(attempt) => self.send(*attempt),
             }
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod baselines;
+mod budget;
 mod capacity;
 mod commits;
 mod discards;
@@ -19,6 +20,7 @@ mod resyncs;
 mod rewinds;
 mod rig;
 mod schedule;
+mod sweep;
 mod takeovers;
 mod unsent;
 mod views;
