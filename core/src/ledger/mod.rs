@@ -9,7 +9,9 @@
 //! | --- | --- |
 //! | `mod` | records, and the entries they add up to |
 //! | `form` | what is stored: Head, Segment, Directory, Index, Shard |
+//! | `codec` | forms as bytes, and back |
 
+pub mod codec;
 pub mod form;
 #[cfg(test)]
 mod tests;
