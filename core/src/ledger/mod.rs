@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `mod` | records, and the entries they add up to |
 //! | `form` | what is stored: Head, Segment, Directory, Index, Shard |
+//! | `codec` | forms as bytes, and back |
 //! | `keeper` | what is written when; claim, load, fold |
 //! | `budget` | how much may be written |
 
