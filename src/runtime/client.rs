@@ -103,7 +103,7 @@ pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::Router;
-    use axum::http::{Request, StatusCode};
+    use axum::http::{Method, Request, StatusCode};
     use tokio::net::TcpListener;
 
     use super::*;
