@@ -27,6 +27,8 @@ use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey, SourceId};
 use crate::outcome::Class;
 use crate::plan::{Change, SubscriptionId};
 
+pub use crate::plan::Requests;
+
 /// One durable fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -135,15 +137,6 @@ pub enum Fact {
     Rewind,
     /// The subscription is gone, and so is all that was known for it.
     Forget,
-}
-
-/// How a subscription asks to be told again: by the spec or by an annotation, each with a text of the user's choosing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Requests {
-    /// spec.resync.requestID
-    pub request_id: Option<Arc<str>>,
-    /// The annotation changehook.dev/resync-requested-at.
-    pub requested_at: Option<Arc<str>>,
 }
 
 /// What a fingerprint is made of.
@@ -355,7 +348,7 @@ impl Entries {
 }
 
 /// Older recipes than so many are not kept: what was acknowledged under one that is forgotten is told again.
-const RECIPES: usize = 4;
+pub(crate) const RECIPES: usize = 4;
 
 impl Book {
     fn begin_recipe(&mut self, seq: u64, recipe: Recipe) {
@@ -364,7 +357,7 @@ impl Book {
         self.recipes.drain(..surplus);
     }
 
-    fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         for entry in self.entries.values_mut() {
             if let Some(acked) = &mut entry.acked {
                 acked.rv = 0;

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use changehook_core::object::{Gvk, Unreadable};
-use changehook_core::plan::{ChangeTypes, Interest, Plan, SubscriptionId};
-use changehook_core::plan::{LabelSelector, Selector};
+use changehook_core::plan::{ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 
 use crate::world::World;
@@ -37,6 +36,8 @@ pub fn plan(uid: &str, changes: ChangeTypes, choice: u64) -> Plan {
         max_in_flight: 2,
         host: "receiver".into(),
         config_hash: 0,
+        policy: Policy::default(),
+        claims: Claims::default(),
     }
 }
 
