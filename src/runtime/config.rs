@@ -80,6 +80,10 @@ pub struct OperatorConfig {
     #[arg(long, env = "CHANGEHOOK_MAX_IN_FLIGHT", value_name = "COUNT", default_value_t = 512,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_in_flight: u32,
+
+    /// Where the record of what each endpoint has acknowledged is kept; memory is for trying things out: a restart forgets
+    #[arg(long, env = "CHANGEHOOK_LEDGER", value_name = "STORE", value_enum, default_value_t = LedgerKind::Kubernetes)]
+    pub ledger: LedgerKind,
 }
 
 /// `changehook crds`.
@@ -88,6 +92,15 @@ pub struct CrdsConfig {
     /// Write one file for each definition into this directory instead of printing them
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LedgerKind {
+    /// In DeliveryLedger objects of the operator's own namespace.
+    Kubernetes,
+    /// Nowhere durable.
+    Memory,
 }
 
 /// Form of the log lines.

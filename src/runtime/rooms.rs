@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
-use super::config::OperatorConfig;
+use super::config::{LedgerKind, OperatorConfig};
 use super::liveness::Liveness;
 use super::readiness::GateHandle;
 use super::tasks::{Stage, Tasks};
@@ -22,9 +22,9 @@ use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::driver::{self, Driver, DriverError, Sighting, Told};
 use crate::delivery::secrets::Secrets;
-use crate::ledger::Memory;
+use crate::ledger::{Kubernetes, Memory};
 use crate::watch::{Report, Sources};
-use crate::{delivery, status, watch};
+use crate::{delivery, ledger, status, watch};
 
 /// Rows on their way from the watches to the driver.
 const REPORTS: usize = 2048;
@@ -36,6 +36,7 @@ pub(super) struct Metrics {
     watch: watch::Metrics,
     delivery: delivery::metrics::Metrics,
     status: status::metrics::Metrics,
+    ledger: ledger::Metrics,
 }
 
 impl Metrics {
@@ -44,6 +45,7 @@ impl Metrics {
             watch: watch::Metrics::register(registry),
             delivery: delivery::metrics::Metrics::register(registry),
             status: status::metrics::Metrics::register(registry),
+            ledger: ledger::Metrics::register(registry),
         }
     }
 }
@@ -109,9 +111,26 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     };
     let caps = Caps { global: config.max_in_flight, ..Caps::default() };
     let settings = Settings { caps, ..Settings::default() };
-    let driver = Driver::claim(settings, Arc::new(Memory::default()), courier, metrics.delivery, inputs);
-    let driver = driver.await.map_err(RoomsError::Ledger)?;
-    tasks.spawn(Stage::Work, "driver", |_| driver.run());
+    match config.ledger {
+        LedgerKind::Kubernetes => {
+            let store = Kubernetes::new(ledger::Setting {
+                client: client.clone(),
+                namespace: config.own_namespace(),
+                holder: u64::from(random()) << 32 | u64::from(random()),
+                is_leader: Box::new(|| true),
+                metrics: metrics.ledger,
+            });
+            let driver = Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs);
+            let driver = driver.await.map_err(RoomsError::Ledger)?;
+            tasks.spawn(Stage::Work, "driver", |_| driver.run());
+        }
+        LedgerKind::Memory => {
+            tracing::warn!("the ledger is in memory: a restart forgets what was acknowledged and what is owed");
+            let driver = Driver::claim(settings, Arc::new(Memory::default()), courier, metrics.delivery, inputs);
+            let driver = driver.await.map_err(RoomsError::Ledger)?;
+            tasks.spawn(Stage::Work, "driver", |_| driver.run());
+        }
+    }
 
     let (events, publisher) = status::events::channel(metrics.status.clone());
     let inputs = status::writer::Inputs {

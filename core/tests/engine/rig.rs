@@ -255,6 +255,7 @@ impl Rig {
                         self.commit();
                     }
                 }
+                Action::Fold => unreachable!("nothing is sealed here"),
                 Action::Send(attempt) => {
                     let sent = told(self.now.mono, &attempt);
                     self.sent.push(sent.clone());
