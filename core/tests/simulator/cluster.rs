@@ -16,6 +16,7 @@ pub struct Kind {
     pub gvk: Arc<Gvk>,
     pub source: SourceId,
     pub served: bool,
+    names: [Arc<str>; NAMES.len()],
     /// What exists now, by name.
     pub objects: Vec<Option<Arc<Row>>>,
     /// What happened since it was last installed: the version, what a watch says of it, and what existed then.
@@ -23,11 +24,13 @@ pub struct Kind {
 }
 
 impl Kind {
-    pub fn new(api_version: &str, kind: &str, names: usize, rv: u64) -> Self {
+    pub fn new(api_version: &str, kind: &str, names: usize, bulky: bool) -> Self {
         let gvk = Gvk::new(api_version, kind);
         let source = SourceId { gvk: gvk.clone(), namespace: None };
         let objects = vec![None; names];
-        Self { gvk: Arc::new(gvk), source, served: true, past: vec![(rv, None, objects.clone())], objects }
+        let long = if bulky { "x".repeat(900) } else { String::new() };
+        let names = NAMES.map(|name| format!("{name}{long}").into());
+        Self { gvk: Arc::new(gvk), source, served: true, past: vec![(0, None, objects.clone())], objects, names }
     }
 
     /// What a watch says that begins with a list from an API server that is `behind` by so many changes: its version, and
@@ -54,7 +57,7 @@ impl Kind {
     }
 
     pub fn name_of(&self, name: usize) -> ObjectName {
-        ObjectName { namespace: Some(TEAM.to_owned()), name: NAMES[name % self.objects.len()].to_owned() }
+        ObjectName { namespace: Some(TEAM.to_owned()), name: self.names[name % self.objects.len()].to_string() }
     }
 
     fn row(&self, name: usize, uid: Arc<str>, rv: u64, content: u8, labels: [bool; 2]) -> Arc<Row> {
@@ -64,7 +67,7 @@ impl Kind {
             gvk: self.gvk.clone(),
             uid,
             namespace: Some(TEAM.into()),
-            name: NAMES[name].into(),
+            name: Arc::clone(&self.names[name]),
             labels,
             rv,
             digest: Digest([content; 16]),

@@ -6,7 +6,8 @@ use changehook_core::ledger::{Entries, Fact, Record};
 use changehook_core::object::{Digest, ObjectKey};
 use changehook_core::plan::ChangeTypes;
 
-use crate::durable::Put;
+use crate::brief;
+use crate::durable::{Folding, Outcome, Put};
 use crate::endpoint::{self, Declared, number_of};
 use crate::schedule::Fate;
 use crate::world::World;
@@ -20,9 +21,36 @@ impl World {
         self.counts.commits += 1;
         self.inform_of_batch(&batch);
         let leader = &mut self.leaders[at];
-        assert!(leader.put.is_none(), "two commits at once");
-        let put = self.durable.begin(leader.holder, batch);
-        leader.put = Some(put);
+        assert!(leader.queued.is_none(), "two commits at once");
+        if leader.put.is_some() {
+            leader.queued = Some(batch);
+        } else {
+            leader.put = Some(self.durable.begin(&mut leader.hold, Some(batch), None));
+        }
+    }
+
+    pub fn begin_fold(&mut self, at: usize) {
+        let leader = &mut self.leaders[at];
+        assert!(leader.folding.is_none(), "two folds at once");
+        let fold = leader.hold.keeper.begin_fold().expect("there is something to fold");
+        let (parts, folded) = fold.into_parts();
+        leader.folding = Some(Folding::Begun(parts, folded));
+    }
+
+    /// A fold under way goes on by one step.
+    pub fn fold(&mut self, old: bool) {
+        let Some(at) = self.leader(old) else { return };
+        let leader = &mut self.leaders[at];
+        match leader.folding.take() {
+            Some(Folding::Begun(parts, folded)) => {
+                leader.folding = Some(Folding::Stored(self.durable.fold(parts, folded)));
+            }
+            Some(Folding::Stored(folded)) if leader.put.is_none() => {
+                self.counts.folds += 1;
+                leader.put = Some(self.durable.begin(&mut leader.hold, None, Some(folded)));
+            }
+            other => leader.folding = other,
+        }
     }
 
     /// No acknowledgement waits longer than promised, unless a commit is under way.
@@ -41,13 +69,10 @@ impl World {
     pub fn commit(&mut self, old: bool, fate: Fate) {
         let Some(at) = self.leader(old) else { return };
         let Some(put) = self.leaders[at].put.clone() else { return };
-        if self.durable.has(&put) {
-            self.committed(at, &put);
-            return;
-        }
-        if self.durable.is_taken_from(put.holder) {
-            self.fenced(at, &put);
-            return;
+        match self.durable.read(&put) {
+            Outcome::Applied => return self.committed(at, &put),
+            Outcome::NotApplied => {}
+            Outcome::Fenced => return self.fenced(at, &put),
         }
         self.counts.fates[fate as usize] += 1;
         match fate {
@@ -68,7 +93,17 @@ impl World {
     fn committed(&mut self, at: usize, put: &Put) {
         let leader = &mut self.leaders[at];
         leader.put = None;
-        leader.engine.committed(self.now, put.batch.number);
+        let usage = self.durable.landed(&mut leader.hold);
+        match &put.batch {
+            Some(batch) => {
+                leader.engine.stored(self.now, usage);
+                leader.engine.committed(self.now, batch.number);
+            }
+            None => leader.engine.folded(self.now, true, usage),
+        }
+        if let Some(batch) = leader.queued.take() {
+            leader.put = Some(self.durable.begin(&mut leader.hold, Some(batch), None));
+        }
         self.pump(at);
     }
 
@@ -78,7 +113,8 @@ impl World {
         assert!(!self.land(put), "a write from before the claim was applied");
         self.tell(|| format!("leader {at} finds out that the ledger is another's, and exits"));
         self.counts.fenced += 1;
-        for attempt in self.leaders.remove(at).requests {
+        let leader = self.leaders.remove(at);
+        for attempt in leader.requests.into_iter().chain(leader.leftovers) {
             self.give_up(attempt);
         }
     }
@@ -104,7 +140,7 @@ impl World {
     }
 
     fn about_to_be_durable(&mut self, entries: &Entries, record: &Record) {
-        self.tell(|| format!("durable: {} {} {:?}", record.seq, record.subscription.uid, record.fact));
+        self.tell(|| format!("durable: {}", brief::record(record)));
         assert!(record.seq > entries.seq, "the journal goes backwards");
         let number = self.number(&record.subscription);
         let book = entries.books.get(&record.subscription);
@@ -130,7 +166,6 @@ impl World {
                 track.declared.push(Declared {
                     seq: record.seq,
                     change: *change,
-                    fp: fp.0,
                     fate: endpoint::Fate::Unsent,
                     settled: false,
                     failed: None,
@@ -156,7 +191,7 @@ impl World {
                 let track = self.endpoints[number].track(number_of(&object.uid));
                 assert!(known || !usual || !track.promised, "it was owed as New, and adopted");
                 track.adopted = Some((record.seq, fp.0));
-                track.silenced = track.silenced.filter(|since| *since > record.seq);
+                track.silenced = track.silenced.filter(|since| *since >= record.seq);
             }
             Fact::Park { .. }
             | Fact::Release { .. }

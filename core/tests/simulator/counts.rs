@@ -11,6 +11,7 @@ pub struct Counts {
     pub answers: [u64; ANSWERS.len()],
     /// Commits asked for, and what became of their writes: landed, landed unheard, failed, strayed.
     pub commits: u64,
+    pub folds: u64,
     pub fates: [u64; 4],
     pub strays_applied: u64,
     pub strays_refused: u64,
@@ -35,6 +36,7 @@ impl Counts {
         *strays_refused += other.strays_refused;
         *fenced += other.fenced;
         *stale_refused += other.stale_refused;
+        self.folds += other.folds;
         self.late += other.late;
         self.repeats += other.repeats;
         self.sent += other.sent;
@@ -51,8 +53,8 @@ impl fmt::Display for Counts {
         let fates = list(&["landed", "landed unheard", "failed", "strayed"], &self.fates);
         writeln!(
             f,
-            "commits: {} ({fates}, strays applied {}, strays refused {}, leaders fenced {})",
-            self.commits, self.strays_applied, self.strays_refused, self.fenced
+            "commits: {} and folds {} ({fates}, strays applied {}, strays refused {}, leaders fenced {})",
+            self.commits, self.folds, self.strays_applied, self.strays_refused, self.fenced
         )?;
         let Self { sent, repeats, late, stale_refused, .. } = self;
         write!(f, "requests: {sent} (repeats {repeats}, late {late}); stale lists refused: {stale_refused}")

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use changehook_core::object::{Gvk, Unreadable};
+use changehook_core::object::Gvk;
 use changehook_core::plan::{ChangeTypes, Interest, LabelSelector, Plan, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 
+use crate::brief;
 use crate::cluster::{KINDS, TEAM};
 use crate::endpoint::number_of;
 use crate::schedule::{Answer, Edit, Edits, Setup};
@@ -52,7 +53,7 @@ impl World {
     pub fn assign(&mut self, number: usize, edited: bool) {
         let at = self.leaders.len() - 1;
         let plan = self.plans[number].clone();
-        self.tell(|| format!("leader {at} is told: {plan:?}"));
+        self.tell(|| format!("leader {at} is told: {}", brief::plan(&plan)));
         let sources: Vec<_> = plan
             .interests
             .iter()
@@ -71,7 +72,8 @@ impl World {
         for (interest, source) in plan.interests.iter().zip(&sources) {
             if let Some(rv) = leader.selection.synced(source) {
                 let kind = interest.gvk.group_kind();
-                leader.engine.synced(self.now, &plan.id, &kind, rv, &Unreadable::Named(Vec::new()));
+                let unreadable = leader.selection.unreadable(source);
+                leader.engine.synced(self.now, &plan.id, &kind, rv, &unreadable);
             }
         }
         self.note_assignment(number, &plan, &before, live);
@@ -84,7 +86,7 @@ impl World {
         let left: [bool; KINDS] =
             std::array::from_fn(|kind| plan.interests.iter().all(|interest| interest.gvk != *self.kinds[kind].gvk));
         let sights = &mut leader.sights[number];
-        let sequence = leader.engine.view(self.now, &plan.id).map_or(0, |view| view.sequence);
+        let sequence = leader.engine.sequence();
         let endpoint = &mut self.endpoints[number];
         for (object, was) in before.iter().enumerate().filter(|(_, was)| was.is_some()) {
             let is = sights.shown.get(object).copied().flatten();
@@ -101,6 +103,9 @@ impl World {
             if left[kind] && !sights.listed[kind] {
                 endpoint.track(number_of(&key.uid)).silenced = Some(sequence);
             }
+        }
+        for row in (0..KINDS).filter(|kind| left[*kind]).flat_map(|kind| self.kinds[kind].objects.iter().flatten()) {
+            endpoint.track(number_of(&row.uid)).promised = false;
         }
         for (listed, left) in sights.listed.iter_mut().zip(left) {
             *listed &= !left;
@@ -166,16 +171,19 @@ impl World {
         }
         let id = self.plans[number].id.clone();
         let now = self.now;
-        let sequence = self.current().engine.view(now, &id).map_or(0, |view| view.sequence);
+        let sequence = self.current().engine.sequence();
         let leader = self.leaders.last_mut().expect("there always is a leader");
         leader.engine.remove(now, &id);
         leader.selection.remove(&id);
         leader.plans[number] = None;
         leader.sights[number] = crate::watches::Sights::default();
+        let (gone, stay): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut leader.requests).into_iter().partition(|request| request.event.subscription == id);
+        // Should this leader die before it is durable that the subscription is gone, another may tell them again.
+        leader.repeats_left += gone.len() + leader.unsaved.iter().filter(|(of, ..)| *of == number).count();
         leader.unsaved.retain(|(of, ..)| *of != number);
-        let (gone, stay) = std::mem::take(&mut leader.requests).into_iter().partition(|r| r.event.subscription == id);
         leader.requests = stay;
-        leader.leftovers.extend::<Vec<_>>(gone);
+        leader.leftovers.extend(gone);
         for track in &mut self.endpoints[number].tracks {
             track.promised = false;
             track.silenced = Some(sequence);

@@ -25,7 +25,6 @@ pub enum Fate {
 pub struct Declared {
     pub seq: u64,
     pub change: Change,
-    pub fp: u64,
     pub fate: Fate,
     /// Its acknowledgement is durable.
     pub settled: bool,

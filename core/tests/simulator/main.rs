@@ -1,6 +1,7 @@
 //! Random schedules against the shipped selection and engine.
 #![allow(clippy::unwrap_used, clippy::mut_mut)]
 
+mod brief;
 mod cluster;
 mod commits;
 mod counts;

@@ -21,6 +21,8 @@ pub struct Setup {
     pub caps: (u32, u32),
     /// Objects exist before the first baseline is set.
     pub populated: bool,
+    /// Names are so long that a few records fill the journal's tail: segments are sealed, and folded soon.
+    pub bulky: bool,
     /// A leader may be followed by another, in whatever way.
     pub crashes: bool,
     pub edits: Edits,
@@ -43,6 +45,7 @@ impl Default for Setup {
             max_retries: 3,
             caps: (512, 32),
             populated: false,
+            bulky: false,
             crashes: true,
             edits: Edits::All,
             change_types: false,
@@ -121,8 +124,8 @@ pub enum Step {
     Commit { old: bool, fate: Fate },
     /// A write of the Head that somebody gave up arrives.
     StrayCommit { pick: u8 },
-    /// The ledger is folded.
-    Fold,
+    /// A fold that was begun is written out, or named by the Head.
+    Fold { old: bool },
     /// Time goes by. A lazy operator does not wake when the engine asks for it, but only at the end.
     Wait { ms: u16, lazy: bool },
     /// Somebody sets the wall clock, by so many minutes.
@@ -223,7 +226,7 @@ impl Step {
             Self::Endpoint { .. } => 12,
             Self::Commit { .. } => 13,
             Self::StrayCommit { .. } => 14,
-            Self::Fold => 15,
+            Self::Fold { .. } => 15,
             Self::Wait { .. } => 16,
             Self::Clock { .. } => 17,
             Self::TakeOver { .. } => 18,

@@ -51,6 +51,7 @@ impl World {
             }
             self.pump(0);
             self.commit(false, Fate::Lands);
+            self.fold(false);
             for attempt in std::mem::take(&mut self.leaders[0].leftovers) {
                 self.arrive(&attempt);
                 self.leftover_answered(0, &attempt);
@@ -60,7 +61,7 @@ impl World {
                 self.pump(0);
             }
             let leader = &self.leaders[0];
-            if leader.put.is_some() || !leader.requests.is_empty() {
+            if leader.put.is_some() || leader.folding.is_some() || !leader.requests.is_empty() {
                 continue;
             }
             let Some(at) = leader.engine.wake_at() else { break };
@@ -73,7 +74,7 @@ impl World {
         for plan in &self.plans {
             let view = leader.engine.view(self.now, &plan.id).unwrap();
             let waits = (view.pending, view.retrying, view.in_flight);
-            assert_eq!(waits, (0, 0, 0), "{}: {:?}", plan.id.uid, leader.engine);
+            assert_eq!(waits, (0, 0, 0), "{} has something to send, and does not send it", plan.id.uid);
             assert!(view.live, "{} has an open baseline", plan.id.uid);
         }
         if let Some(referee) = &self.referee {

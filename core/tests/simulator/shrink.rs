@@ -86,7 +86,7 @@ fn plainer(step: Step) -> Option<Step> {
 
 fn shrink_setup(best: &mut Shrunk, watch: Watch) {
     let least = Setup::default();
-    let smaller: [fn(&mut Setup, &Setup); 7] = [
+    let smaller: [fn(&mut Setup, &Setup); 8] = [
         |setup, _| setup.subscriptions = 1,
         |setup, _| setup.subscriptions = setup.subscriptions.min(2),
         |setup, least| setup.names = least.names,
@@ -94,6 +94,7 @@ fn shrink_setup(best: &mut Shrunk, watch: Watch) {
         |setup, least| setup.max_retries = least.max_retries,
         |setup, least| setup.max_in_flight = least.max_in_flight,
         |setup, _| setup.populated = false,
+        |setup, _| setup.bulky = false,
     ];
     for make_smaller in smaller {
         let mut candidate = best.schedule.clone();

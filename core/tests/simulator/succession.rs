@@ -4,6 +4,7 @@ use changehook_core::engine::Attempt;
 use changehook_core::object::Unreadable;
 
 use crate::cluster::KINDS;
+use crate::durable::Outcome;
 use crate::schedule::{Answer, Fate, Step};
 use crate::world::World;
 
@@ -37,7 +38,7 @@ impl World {
         self.tell(|| format!("the leader is {}", if paused { "paused" } else { "dead" }));
         if let Some(put) = self.current().put.clone() {
             match fate {
-                _ if self.durable.has(&put) => {}
+                _ if self.durable.read(&put) == Outcome::Applied => {}
                 Fate::Lands | Fate::LandsUnheard => assert!(self.land(&put), "refused, although nobody else wrote"),
                 Fate::Strays if self.strays.len() < 4 => self.strays.push(put),
                 Fate::Fails | Fate::Strays => {}
@@ -74,7 +75,6 @@ impl World {
 
     /// A leader claims the ledger, is given its plans, and lists.
     pub fn start(&mut self) {
-        let holder = self.leaders.last().map_or(1, |leader| leader.holder + 1);
         let repeats_left = self.leaders.last().map_or(0, |leader| leader.repeats_left);
         if std::mem::take(&mut self.forsaken) {
             self.leaders.pop();
@@ -84,7 +84,7 @@ impl World {
                 declared.failed = None;
             }
         }
-        let leader = self.new_leader(holder, repeats_left);
+        let leader = self.new_leader(repeats_left);
         self.leaders.push(leader);
         let at = self.leaders.len() - 1;
         self.tell(|| format!("leader {at} takes over"));
@@ -108,6 +108,7 @@ impl World {
         self.leaders[at].engine.drain();
         self.pump(at);
         for turn in 0..64_u32 {
+            self.fold(false);
             self.commit(false, Fate::Lands);
             if !self.leaders[at].requests.is_empty() {
                 let well = (bits >> (turn % 8)) & 1 == 0;

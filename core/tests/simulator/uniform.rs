@@ -67,6 +67,7 @@ fn setup(random: &mut Random, seed: u64, finish: Finish) -> Setup {
         max_retries: random.below(4) as u32,
         caps: random.pick(&[(512, 32), (512, 32), (2, 2), (1, 1), (4, 3)]),
         populated: random.one_in(5),
+        bulky: random.one_in(5),
         crashes: !random.one_in(8),
         edits: if finish == Finish::WithoutEnds { Edits::None } else { random.pick(&[Edits::None, Edits::Sending, Edits::All]) },
         change_types: finish == Finish::Touched,
@@ -106,7 +107,7 @@ fn step(random: &mut Random, weights: &[u64; STEPS.len()], total: u64) -> Step {
             Step::Commit { old, fate }
         }
         14 => Step::StrayCommit { pick: random.byte() % 4 },
-        15 => Step::Fold,
+        15 => Step::Fold { old },
         16 => Step::Wait { ms: random.below(9_000) as u16, lazy: random.one_in(3) },
         17 => Step::Clock { minutes: (random.below(121) as i64 - 60) as i8 },
         18 => Step::TakeOver { paused: random.one_in(3), fate: fate(random), bits: random.byte() },

@@ -3,6 +3,7 @@
 use changehook_core::object::{SourceEvent, Unreadable};
 use changehook_core::select::{Observation, Seen};
 
+use crate::brief;
 use crate::cluster::KINDS;
 use crate::endpoint::{name_number, number_of};
 use crate::reference::Input;
@@ -99,7 +100,7 @@ impl World {
     /// A leader hears the next event of a watch; false if there is none.
     pub fn hear(&mut self, at: usize, kind: usize) -> bool {
         let Some(event) = self.leaders[at].watches[kind].pop_front() else { return false };
-        self.tell(|| format!("leader {at} hears of kind {kind}: {}", in_short(&event)));
+        self.tell(|| format!("leader {at} hears of kind {kind}: {}", brief::event(&event)));
         let source = self.kinds[kind].source.clone();
         let leader = &mut self.leaders[at];
         let mut listed = None;
@@ -157,7 +158,7 @@ impl World {
         let current = at + 1 == self.leaders.len();
         for observation in seen.drain(..) {
             let number = self.number(&observation.subscription);
-            self.tell(|| format!("  {} sees {} {}", number, observation.object.uid, seen_in_short(&observation.seen)));
+            self.tell(|| format!("  {} sees {} {}", number, observation.object.uid, brief::seen(&observation.seen)));
             let object = number_of(&observation.object.uid);
             let shown = match observation.seen {
                 Seen::Selected(_) => Some(true),
@@ -185,28 +186,5 @@ fn numbers_of(unreadable: &Unreadable) -> Option<Vec<usize>> {
     match unreadable {
         Unreadable::Named(names) => Some(names.iter().map(|name| name_number(&name.name)).collect()),
         Unreadable::Unknown => None,
-    }
-}
-
-fn in_short(event: &SourceEvent) -> String {
-    match event {
-        SourceEvent::Upsert(row) => {
-            let labels: String = row.labels.keys().map(|label| &**label).collect();
-            format!("{} is {} with {labels:?} (uid {}, rv {})", row.name, row.digest.0[0], row.uid, row.rv)
-        }
-        SourceEvent::Deleted { uid, rv, .. } => format!("uid {uid} is gone (rv {rv})"),
-        SourceEvent::Unreadable(name) => format!("{} cannot be read", name.name),
-        SourceEvent::ListStarted => "a list".to_owned(),
-        SourceEvent::ListEnded { rv, unreadable } => format!("the list ends (rv {rv}, {unreadable:?})"),
-        SourceEvent::KindAbsent => "it is not installed".to_owned(),
-    }
-}
-
-fn seen_in_short(seen: &Seen) -> String {
-    match seen {
-        Seen::Selected(row) => format!("selected, {} (rv {})", row.digest.0[0], row.rv),
-        Seen::Deselected(row) => format!("deselected (rv {})", row.rv),
-        Seen::Gone { rv } => format!("gone (rv {rv})"),
-        Seen::Unknown => "unknown".to_owned(),
     }
 }

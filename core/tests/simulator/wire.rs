@@ -23,6 +23,7 @@ impl World {
             let said = format!("{:?} {content:?} #{} as {}", event.change, event.sequence, attempt.number);
             format!("leader {at} sends {number} uid {object} {said}")
         });
+        let current = at + 1 == self.leaders.len();
         let leader = &mut self.leaders[at];
         let plan = leader.plans[number].as_ref().expect("sent for a subscription that is not there");
         assert!(!plan.suspended && !plan.held, "sent while it must not");
@@ -41,7 +42,7 @@ impl World {
         assert_eq!(declared.change, event.change, "another change than was declared");
         let told = content.filter(|_| self.contents_are_told);
         assert_eq!(*declared.told.get_or_insert(told), told, "one event id means two states");
-        if at + 1 == self.leaders.len() {
+        if current {
             let entry = self.durable.entries.books[id].entries.get(&key(&attempt));
             let sending = entry.and_then(|entry| entry.sending).map(|sending| sending.seq);
             assert_eq!(sending, Some(event.sequence), "not what the ledger says is being sent");
@@ -125,6 +126,8 @@ impl World {
         match answer {
             Answer::Fine | Answer::Unheard | Answer::TakenAndRefused => self.arrive(attempt),
             Answer::Late => self.give_up(attempt.clone()),
+            // Whoever does not know an object has no need to forget it.
+            Answer::NotFound if attempt.event.change == Change::Removed => self.arrive(attempt),
             _ => {}
         }
         self.answer(at, attempt, outcome(answer));

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use changehook_core::Now;
-use changehook_core::engine::{Action, Attempt, Caps, Engine, Settings};
+use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Settings};
 use changehook_core::object::SourceEvent;
 use changehook_core::plan::{Plan, SubscriptionId};
 use changehook_core::select::{Observation, Selection};
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use crate::cluster::{KINDS, Kind};
 use crate::counts::Counts;
-use crate::durable::{Durable, Put};
+use crate::durable::{Durable, Folding, Hold, Put};
 use crate::edits::plan;
 use crate::endpoint::Endpoint;
 use crate::random::Random;
@@ -25,8 +25,6 @@ use crate::watches::Sights;
 
 /// One operator process that has, or had, the Lease.
 pub struct Leader {
-    /// The nonce in its Head.
-    pub holder: u64,
     pub engine: Engine,
     pub selection: Selection,
     /// What each watch has to say and was not heard yet.
@@ -35,8 +33,12 @@ pub struct Leader {
     /// As it knows them; none while the subscription is not there.
     pub plans: Vec<Option<Plan>>,
     pub sights: Vec<Sights>,
-    /// The commit under way.
+    pub hold: Hold,
+    /// The write of the Head under way.
     pub put: Option<Put>,
+    /// To be written when that is done.
+    pub queued: Option<Batch>,
+    pub folding: Option<Folding>,
     /// Requests under way.
     pub requests: Vec<Attempt>,
     /// Requests under way for subscriptions that went meanwhile.
@@ -56,6 +58,8 @@ pub struct World {
     pub now: Now,
     pub rv: u64,
     pub uids: Uids,
+    /// How many leaders there were.
+    pub claims: u64,
     pub kinds: [Kind; KINDS],
     pub durable: Durable,
     /// The present one last; at most one that was taken over from before it.
@@ -101,7 +105,8 @@ impl World {
             now: Now { mono: 0, wall: 1_800_000_000_000 },
             rv: 10,
             uids: Uids(0),
-            kinds: [Kind::new("v1", "ConfigMap", names[0], 10), Kind::new("example.io/v1", "Widget", names[1], 10)],
+            claims: 0,
+            kinds: [Kind::new("v1", "ConfigMap", names[0], setup.bulky), Kind::new("example.io/v1", "Widget", names[1], setup.bulky)],
             durable: Durable::default(),
             leaders: Vec::new(),
             there: vec![true; plans.len()],
@@ -160,18 +165,25 @@ impl World {
         self.leaders.last_mut().expect("there always is a leader")
     }
 
-    pub fn new_leader(&mut self, holder: u64, repeats_left: usize) -> Leader {
+    pub fn new_leader(&mut self, repeats_left: usize) -> Leader {
+        self.claims += 1;
         let caps = Caps { global: self.setup.caps.0, per_host: self.setup.caps.1 };
-        let durable = self.durable.claim(holder);
+        let (hold, durable) = self.durable.claim(self.claims);
+        let mut settings = Settings { caps, ..Settings::default() };
+        if self.setup.bulky {
+            (settings.fold_every, settings.fold_segments) = (20_000, 3);
+        }
         Leader {
-            holder,
-            engine: Engine::claim(Settings { caps, ..Settings::default() }, durable, self.now),
+            engine: Engine::claim(settings, durable, self.now),
             selection: Selection::new(),
             watches: Default::default(),
             listing: [false; KINDS],
             plans: vec![None; self.plans.len()],
             sights: vec![Sights::default(); self.plans.len()],
+            hold,
             put: None,
+            queued: None,
+            folding: None,
             requests: Vec::new(),
             leftovers: Vec::new(),
             unsaved: Vec::new(),
@@ -185,6 +197,7 @@ impl World {
         while let Some(action) = self.leaders[at].engine.poll(self.now) {
             match action {
                 Action::Commit(batch) => self.begin_commit(at, batch),
+                Action::Fold => self.begin_fold(at),
                 Action::Send(attempt) => self.send(at, *attempt),
             }
         }
@@ -220,7 +233,7 @@ impl World {
             }
             Step::Commit { old, fate } => self.commit(old, fate),
             Step::StrayCommit { pick } => self.land_stray(pick),
-            Step::Fold => self.durable.fold(),
+            Step::Fold { old } => self.fold(old),
             Step::Wait { ms, lazy } => self.wait(u64::from(ms), lazy),
             Step::Clock { minutes } => self.now.wall += i64::from(minutes) * 60_000,
             Step::TakeOver { .. } | Step::EditedWhileDown { .. } | Step::Wake | Step::Stop { .. } => {
