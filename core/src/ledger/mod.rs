@@ -3,7 +3,6 @@
 //! Touches nothing; stores live in the operator. Invariants: every record has its own `seq`, growing for ever;
 //! [`Entries::apply`] in order of `seq` gives the same entries whatever was folded in between; an acknowledgement, drop or
 //! park names the event it speaks of and clears nothing newer.
-
 //!
 //! | file | idea |
 //! | --- | --- |
