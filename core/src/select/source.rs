@@ -16,6 +16,7 @@ use crate::plan::Selector;
 use crate::plan::SubscriptionId;
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Source {
     kind: Arc<GroupKind>,
     pub(super) rows: Rows,
@@ -55,6 +56,15 @@ impl Source {
 
     pub(super) fn synced(&self) -> Option<u64> {
         self.synced
+    }
+
+    /// What may exist although it is not among the rows: a list that has begun has not named it yet.
+    pub(super) fn unreadable(&self) -> Unreadable {
+        if self.listing || self.complete.is_none() {
+            Unreadable::Unknown
+        } else {
+            Unreadable::Named(self.unreadable.iter().cloned().collect())
+        }
     }
 
     pub(super) fn key(&self, row: &Row) -> ObjectKey {
