@@ -388,11 +388,12 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         self.metrics.set_backlog(pending, retrying, parked);
         self.metrics.set_objects_held(self.selection.rows() as u64);
         let ends = self.engine.ends();
-        let Ends { delivered, parked_endpoint, parked_event, merged, dropped } = ends;
+        let Ends { delivered, parked_endpoint, parked_event, discarded, merged, dropped } = ends;
         let before = std::mem::replace(&mut self.ends, ends);
         self.metrics.end_deliveries(DeliveryEnd::Delivered, delivered - before.delivered);
         self.metrics.end_deliveries(DeliveryEnd::ParkedEndpoint, parked_endpoint - before.parked_endpoint);
         self.metrics.end_deliveries(DeliveryEnd::ParkedEvent, parked_event - before.parked_event);
+        self.metrics.end_deliveries(DeliveryEnd::Discarded, discarded - before.discarded);
         self.metrics.end_deliveries(DeliveryEnd::Merged, merged - before.merged);
         self.metrics.end_deliveries(DeliveryEnd::Dropped, dropped - before.dropped);
     }

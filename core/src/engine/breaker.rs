@@ -241,6 +241,13 @@ impl Breaker {
         self.state = BreakerState::Open { next_probe: mono, probing: false };
     }
 
+    /// Somebody asks for another try: the next probe need not wait.
+    pub fn probe_soon(&mut self, mono: u64) {
+        if let BreakerState::Open { next_probe, .. } = &mut self.state {
+            *next_probe = mono.min(*next_probe);
+        }
+    }
+
     fn schedule(&mut self, mono: u64, policy: &RetryPolicy) {
         let step = self.step.clamp(1, policy.max_retries.max(1));
         let outage = self.failing_since.map_or(0, |since| mono.saturating_sub(since));

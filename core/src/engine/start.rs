@@ -73,6 +73,7 @@ impl Engine {
             }
             slot.attempts = slot.attempts.saturating_add(1);
             slot.phase = Phase::InFlight;
+            desk.inherited.remove(key);
             self.shared.mark_changed(desk);
             return Some(Attempt { event, number: slot.attempts, host });
         }
@@ -210,7 +211,7 @@ impl Subscription {
         }
         shared.mark_changed(desk);
         let seq = match slot.sending {
-            Some(sending) if slot.same_event(change) => sending.seq,
+            Some(sending) if desk.same_event(slot, change) => sending.seq,
             Some(_) | None => declare(desk, shared, now, key, slot, change),
         };
         hold_subject(now, key, slot, change);
@@ -250,7 +251,7 @@ impl Desk {
 /// Records that the event may go out, and returns its sequence.
 fn declare(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) -> u64 {
     let (rv, fp) = match (&slot.shown, change) {
-        (Shown::Selected { row, fp }, Change::New | Change::Updated) => (row.rv, *fp),
+        (Shown::Selected { rv, fp, .. }, Change::New | Change::Updated) => (*rv, *fp),
         (_, _) => (slot.shown_rv(), GONE),
     };
     let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };

@@ -103,7 +103,12 @@ impl World {
     }
 
     /// Creates or changes an object, if there is one to change. `edit` makes the new content and labels of the old ones.
-    fn put_object(&mut self, kind: u8, name: u8, edit: impl FnOnce(Option<&Row>, [bool; 2]) -> Option<(u8, [bool; 2])>) {
+    fn put_object(
+        &mut self,
+        kind: u8,
+        name: u8,
+        edit: impl FnOnce(Option<&Row>, [bool; 2]) -> Option<(u8, [bool; 2])>,
+    ) {
         let at = usize::from(kind) % KINDS;
         let kind = &self.kinds[at];
         let name = usize::from(name) % kind.objects.len();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use changehook_core::object::Gvk;
-use changehook_core::plan::{ChangeTypes, Interest, LabelSelector, Plan, Selector, SubscriptionId};
+use changehook_core::plan::{ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 
 use crate::brief;
@@ -45,6 +45,8 @@ pub fn plan(setup: &Setup, number: usize) -> Plan {
         max_in_flight: setup.max_in_flight,
         host: "receiver".into(),
         config_hash: 0,
+        policy: Policy::default(),
+        claims: Claims::default(),
     }
 }
 

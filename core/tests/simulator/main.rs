@@ -34,9 +34,16 @@ fn try_it() {
     let refereed = std::env::var_os("REF").is_some();
     let t = std::time::Instant::now();
     for seed in first..first + n {
-        let mut schedule = if std::env::var_os("UNI").is_some() { uniform::schedule(seed) } else { patterns::schedule(seed) };
-        if refereed && schedule.setup.edits == schedule::Edits::All { schedule.setup.edits = schedule::Edits::Sending; }
-        if refereed && (schedule.setup.changes != changehook_core::plan::ChangeTypes::ALL || schedule.setup.change_types) { continue; }
+        let mut schedule =
+            if std::env::var_os("UNI").is_some() { uniform::schedule(seed) } else { patterns::schedule(seed) };
+        if refereed && schedule.setup.edits == schedule::Edits::All {
+            schedule.setup.edits = schedule::Edits::Sending;
+        }
+        if refereed
+            && (schedule.setup.changes != changehook_core::plan::ChangeTypes::ALL || schedule.setup.change_types)
+        {
+            continue;
+        }
         let watch = Watch { refereed, told: false };
         match play::try_play(&schedule, watch) {
             Ok(c) => counts.add(&c),

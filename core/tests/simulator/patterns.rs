@@ -76,7 +76,12 @@ pub fn trouble(random: &mut Random, steps: &mut Vec<Step>) {
     let (kind, name) = object(random);
     match random.below(22) {
         0 => steps.extend([Step::Touch { kind, name, content: 1 }, hear(kind)]),
-        1 => steps.extend([Step::Touch { kind, name, content: 1 }, hear(kind), Step::Touch { kind, name, content: 0 }, hear(kind)]),
+        1 => steps.extend([
+            Step::Touch { kind, name, content: 1 },
+            hear(kind),
+            Step::Touch { kind, name, content: 0 },
+            hear(kind),
+        ]),
         2 => steps.extend([Step::Delete { kind, name, again: false }, hear(kind)]),
         3 => steps.extend([Step::Delete { kind, name, again: true }, hear(kind)]),
         4 => steps.extend([Step::Label { kind, name, label: 0 }, hear(kind)]),

@@ -19,13 +19,29 @@ pub enum Known {
 /// What the engine is told.
 #[derive(Clone, Debug)]
 pub enum Input {
-    Sees { object: usize, kind: usize, name: Option<usize>, known: Known },
+    Sees {
+        object: usize,
+        kind: usize,
+        name: Option<usize>,
+        known: Known,
+    },
     /// A list of the kind is complete as of `rv`; these names could not be read, or nobody knows which.
-    Listed { kind: usize, rv: u64, unreadable: Option<Vec<usize>> },
+    Listed {
+        kind: usize,
+        rv: u64,
+        unreadable: Option<Vec<usize>>,
+    },
     /// The kind is not served.
-    KindAbsent { kind: usize },
+    KindAbsent {
+        kind: usize,
+    },
     /// The request with this sequence was answered well, or not well.
-    Answered { object: usize, of: u64, well: bool, sent: bool },
+    Answered {
+        object: usize,
+        of: u64,
+        well: bool,
+        sent: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -188,12 +188,23 @@ pub enum Edit {
     Hold,
     /// A URL or a Secret: what was refused is tried again.
     Secret,
-    Select { interest: u8, choice: u8 },
+    Select {
+        interest: u8,
+        choice: u8,
+    },
     /// The second kind leaves, or comes back with this selection.
-    Kinds { choice: u8 },
-    Host { choice: u8 },
-    Width { max_in_flight: u8 },
-    Changes { bits: u8 },
+    Kinds {
+        choice: u8,
+    },
+    Host {
+        choice: u8,
+    },
+    Width {
+        max_in_flight: u8,
+    },
+    Changes {
+        bits: u8,
+    },
     /// The subscription goes, or comes back as if it were new.
     Withdraw,
 }
@@ -240,7 +251,27 @@ impl Step {
 
 /// The names of [`Step::index`].
 pub const STEPS: [&str; 23] = [
-    "touch", "label", "delete", "serve", "hear", "relist", "stale list", "broken list", "swallow", "garble", "answer",
-    "arrive", "endpoint", "commit", "stray commit", "fold", "wait", "clock", "take over", "edited while down", "wake",
-    "stop", "edit",
+    "touch",
+    "label",
+    "delete",
+    "serve",
+    "hear",
+    "relist",
+    "stale list",
+    "broken list",
+    "swallow",
+    "garble",
+    "answer",
+    "arrive",
+    "endpoint",
+    "commit",
+    "stray commit",
+    "fold",
+    "wait",
+    "clock",
+    "take over",
+    "edited while down",
+    "wake",
+    "stop",
+    "edit",
 ];

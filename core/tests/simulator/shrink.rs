@@ -11,7 +11,12 @@ pub struct Shrunk {
 impl Shrunk {
     /// Plays it once more and tells it, for people.
     pub fn tell(&self, watch: Watch) {
-        eprintln!("--- {} steps, then {:?}; {:?}", self.schedule.steps.len(), self.schedule.finish, self.schedule.setup);
+        eprintln!(
+            "--- {} steps, then {:?}; {:?}",
+            self.schedule.steps.len(),
+            self.schedule.finish,
+            self.schedule.setup
+        );
         for step in &self.schedule.steps {
             eprintln!("    {step:?}");
         }

@@ -230,7 +230,11 @@ fn labels_in_windows(random: &mut Random, steps: &mut Vec<Step>) {
 fn selection_there_and_back(random: &mut Random, steps: &mut Vec<Step>) {
     let (kind, name) = object(random);
     let subscription = random.byte() % 3;
-    steps.extend([Step::Touch { kind, name, content: 0 }, Step::Label { kind, name, label: random.byte() % 2 }, hear(kind)]);
+    steps.extend([
+        Step::Touch { kind, name, content: 0 },
+        Step::Label { kind, name, label: random.byte() % 2 },
+        hear(kind),
+    ]);
     for turn in 0..2 + random.below(3) {
         let edit = match random.below(5) {
             0 => Edit::Kinds { choice: random.byte() % 3 },
@@ -363,7 +367,12 @@ fn slow_ledger(random: &mut Random, steps: &mut Vec<Step>) {
 fn many_things_then_fold(random: &mut Random, steps: &mut Vec<Step>) {
     for _ in 0..4 + random.below(5) {
         let (kind, name) = (random.byte() % 2, random.byte() % 4);
-        steps.extend([Step::Touch { kind, name, content: random.byte() % 2 }, hear(kind), commit(), answer(Answer::Fine)]);
+        steps.extend([
+            Step::Touch { kind, name, content: random.byte() % 2 },
+            hear(kind),
+            commit(),
+            answer(Answer::Fine),
+        ]);
         steps.extend([Step::Wait { ms: 1_600, lazy: false }, commit()]);
         if random.one_in(2) {
             steps.push(Step::Fold { old: false });

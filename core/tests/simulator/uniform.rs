@@ -69,7 +69,11 @@ fn setup(random: &mut Random, seed: u64, finish: Finish) -> Setup {
         populated: random.one_in(5),
         bulky: random.one_in(5),
         crashes: !random.one_in(8),
-        edits: if finish == Finish::WithoutEnds { Edits::None } else { random.pick(&[Edits::None, Edits::Sending, Edits::All]) },
+        edits: if finish == Finish::WithoutEnds {
+            Edits::None
+        } else {
+            random.pick(&[Edits::None, Edits::Sending, Edits::All])
+        },
         change_types: finish == Finish::Touched,
         late: finish != Finish::ByName,
         changes,

@@ -209,8 +209,20 @@ fn answer_number(answer: Answer) -> usize {
 
 /// The names of the answers, as they are counted.
 pub const ANSWERS: [&str; 14] = [
-    "delivered", "answer lost", "taken and refused", "late", "timeout", "no connection", "503", "429", "422", "401", "404",
-    "302", "oversize", "unsent",
+    "delivered",
+    "answer lost",
+    "taken and refused",
+    "late",
+    "timeout",
+    "no connection",
+    "503",
+    "429",
+    "422",
+    "401",
+    "404",
+    "302",
+    "oversize",
+    "unsent",
 ];
 
 /// What the sender is told.

@@ -106,7 +106,10 @@ impl World {
             rv: 10,
             uids: Uids(0),
             claims: 0,
-            kinds: [Kind::new("v1", "ConfigMap", names[0], setup.bulky), Kind::new("example.io/v1", "Widget", names[1], setup.bulky)],
+            kinds: [
+                Kind::new("v1", "ConfigMap", names[0], setup.bulky),
+                Kind::new("example.io/v1", "Widget", names[1], setup.bulky),
+            ],
             durable: Durable::default(),
             leaders: Vec::new(),
             there: vec![true; plans.len()],
