@@ -9,6 +9,7 @@ mod durable;
 mod edits;
 mod endpoint;
 mod oracle;
+mod patterns;
 mod play;
 mod random;
 mod referee;
@@ -16,6 +17,7 @@ mod reference;
 mod schedule;
 mod settle;
 mod shrink;
+mod stories;
 mod succession;
 mod uniform;
 mod watches;
@@ -32,7 +34,8 @@ fn try_it() {
     let refereed = std::env::var_os("REF").is_some();
     let t = std::time::Instant::now();
     for seed in first..first + n {
-        let mut schedule = uniform::schedule(seed);
+        let mut schedule =
+            if std::env::var_os("UNI").is_some() { uniform::schedule(seed) } else { patterns::schedule(seed) };
         if refereed && schedule.setup.edits == schedule::Edits::All {
             schedule.setup.edits = schedule::Edits::Sending;
         }

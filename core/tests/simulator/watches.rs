@@ -13,7 +13,7 @@ use crate::world::World;
 /// What the oracle remembers of what a leader showed its engine, for one subscription.
 #[derive(Clone, Default)]
 pub struct Sights {
-    /// Kinds whose list was complete since the leader took over.
+    /// Kinds of which a list was complete, and could read everything, since the leader took over.
     pub listed: [bool; KINDS],
     /// By object: nothing, selected (true), or not known (false).
     pub shown: Vec<Option<bool>>,
@@ -145,7 +145,7 @@ impl World {
                 });
             }
             let (leader, id) = (&mut self.leaders[at], &self.plans[number].id);
-            leader.sights[number].listed[kind] = true;
+            leader.sights[number].listed[kind] |= *unreadable == all_read();
             match synced {
                 Some(rv) => leader.engine.synced(self.now, id, &group_kind, rv, unreadable),
                 None => leader.engine.kind_absent(self.now, id, &group_kind),
