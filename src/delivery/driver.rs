@@ -313,8 +313,9 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
                 for (interest, source) in plan.interests.iter().zip(sources) {
                     if let Some(rv) = self.selection.synced(source) {
-                        let all_read = Unreadable::Named(Vec::new());
-                        self.engine.synced(now, &id, &interest.gvk.group_kind(), rv, &all_read);
+                        // A list that could not read everything proves no more to an edited plan than it did to the former.
+                        let unreadable = self.selection.unreadable(source);
+                        self.engine.synced(now, &id, &interest.gvk.group_kind(), rv, &unreadable);
                     }
                 }
                 self.endpoints.insert(id, *assignment);

@@ -63,6 +63,13 @@ impl Engine {
         findings
     }
 
+    /// The highest sequence given out, durable or not.
+    #[cfg(feature = "proof")]
+    #[doc(hidden)]
+    pub fn sequence(&self) -> u64 {
+        self.shared.journal.given_out()
+    }
+
     /// Something that may start has a turn, waits for a permit, or has an alarm.
     fn audit_progress(&self, id: &SubscriptionId, subscription: &Subscription, find: &mut dyn FnMut(String)) {
         let desk = &subscription.desk;

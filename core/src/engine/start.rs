@@ -3,6 +3,8 @@
 //! Touches nothing. Invariants: a request leaves only when its Sending record is durable; at the moment it leaves the need
 //! is looked at again, and a subscription that was suspended, held or edited meanwhile keeps it.
 
+use std::sync::Arc;
+
 use super::decide::Verdict;
 use super::desk::Desk;
 use super::fairness::{Gate, late_share};
@@ -62,7 +64,10 @@ impl Engine {
             && !self.shared.draining
             && !self.shared.journal.is_stalled(now)
             && let Some(event) = event(desk, slot, sending)
+            && let Some(permit) = &slot.permit
         {
+            // The plan's host may be another one by now; what comes back with the answer is the permit's.
+            let host = Arc::clone(&permit.host);
             if slot.attempts == 0 {
                 slot.successes_before = desk.breaker.successes();
             }
@@ -70,7 +75,7 @@ impl Engine {
             slot.phase = Phase::InFlight;
             desk.inherited.remove(key);
             self.shared.mark_changed(desk);
-            return Some(Attempt { event, number: slot.attempts, host: desk.plan.host.clone() });
+            return Some(Attempt { event, number: slot.attempts, host });
         }
         let named = slot.named.clone();
         desk.end_probe(key);

@@ -3,12 +3,12 @@
 //! Touches nothing; stores live in the operator. Invariants: every record has its own `seq`, growing for ever;
 //! [`Entries::apply`] in order of `seq` gives the same entries whatever was folded in between; an acknowledgement, drop or
 //! park names the event it speaks of and clears nothing newer.
-
 //!
 //! | file | idea |
 //! | --- | --- |
 //! | `mod` | records, and the entries they add up to |
 //! | `form` | what is stored: Head, Segment, Directory, Index, Shard |
+//! | `codec` | forms as bytes, and back |
 //! | `keeper` | what is written when; claim, load, fold |
 //! | `budget` | how much may be written |
 
