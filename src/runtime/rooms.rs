@@ -154,7 +154,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         recheck: rechecks,
         commands,
         news,
-        listed: Box::new(move || subscriptions_listed.open()),
+        listed: Some(Box::new(move || subscriptions_listed.open())),
     };
     let roster = Roster::new(client, Context { sources, secrets, policy }, inputs);
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
