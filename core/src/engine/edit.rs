@@ -30,11 +30,8 @@ impl Engine {
             .subscriptions
             .entry(id.clone())
             .or_insert_with(|| Subscription { slots: Map::default(), desk: Desk::new(plan.clone(), now.wall) });
-        let first = begins && book.is_none();
         if let Some(book) = book {
             subscription.restore(shared, now, book);
-        } else if first {
-            subscription.desk.requests = (0, plan.claims.requests.clone());
         }
         let old = std::mem::replace(&mut subscription.desk.plan, plan);
         // What is done about objects of a kind that has no baseline.
@@ -49,7 +46,7 @@ impl Engine {
         }
         subscription.edit_interests(shared, now, &old, newcomers);
         subscription.follow_recipe(shared, now);
-        subscription.hear_requests(shared, now, first);
+        subscription.hear_requests(shared, now);
         if old.config_hash != subscription.desk.plan.config_hash {
             subscription.start_afresh(shared, now);
         }
