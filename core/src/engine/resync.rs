@@ -10,6 +10,7 @@ use super::{ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Fact;
 use crate::plan::{Change, Requests, Scope};
+use crate::proof::{Mark, passed};
 
 impl Desk {
     /// The endpoint had it before everything was asked for again.
@@ -35,12 +36,14 @@ impl Subscription {
         let by_annotation = heard.requested_at != known.requested_at;
         if first && (known.is_empty() || heard == *known) {
             if !heard.is_empty() {
+                passed(Mark::ResyncFirst);
                 self.note_requests(shared, now, false, heard);
             }
             return;
         }
         if by_spec || by_annotation {
             let all = by_annotation || (by_spec && policy.resync_scope == Scope::All);
+            passed(if all { Mark::ResyncAll } else { Mark::ResyncParked });
             self.release_parked(shared, now);
             self.note_requests(shared, now, all, heard);
         }
