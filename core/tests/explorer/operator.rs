@@ -148,7 +148,8 @@ impl Operator {
     }
 
     fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
-        let unreadable = if let SourceEvent::ListEnded { unreadable, .. } = &event { Some(unreadable.clone()) } else { None };
+        let unreadable =
+            if let SourceEvent::ListEnded { unreadable, .. } = &event { Some(unreadable.clone()) } else { None };
         let mut seen = Vec::new();
         let source = source(kind);
         let synced = self.selection.apply(&source, event, &mut seen);

@@ -57,7 +57,8 @@ impl Setup {
             if label.is_empty() { BTreeMap::new() } else { [(label.to_owned(), String::new())].into() };
         let labels = LabelSelector { match_labels, expressions: Vec::new() };
         let selector = Selector { labels, names: BTreeSet::new() };
-        let interest = |name: u8| Interest { gvk: kind(name), namespace: Some("team".into()), selector: selector.clone() };
+        let interest =
+            |name: u8| Interest { gvk: kind(name), namespace: Some("team".into()), selector: selector.clone() };
         Plan {
             id: SubscriptionId { uid: "sub".into() },
             generation: 1,
@@ -66,7 +67,12 @@ impl Setup {
             changes: ChangeTypes::ALL,
             suspended: false,
             held: false,
-            retry: RetryPolicy { initial_delay_ms: STEP, max_delay_ms: STEP, jitter_percent: 0, ..RetryPolicy::default() },
+            retry: RetryPolicy {
+                initial_delay_ms: STEP,
+                max_delay_ms: STEP,
+                jitter_percent: 0,
+                ..RetryPolicy::default()
+            },
             max_in_flight: 2,
             host: "receiver".into(),
             config_hash: 0,

@@ -125,9 +125,7 @@ impl Model {
     pub fn settlement(&mut self, ledger: u32, cluster: u32) -> Rc<Result<Settlement, String>> {
         let Self { setup, ledgers, clusters, settlements, .. } = self;
         let entry = settlements.entry((ledger, cluster));
-        Rc::clone(
-            entry.or_insert_with(|| Rc::new(settle(setup, ledgers.get(ledger), clusters.get(cluster)))),
-        )
+        Rc::clone(entry.or_insert_with(|| Rc::new(settle(setup, ledgers.get(ledger), clusters.get(cluster)))))
     }
 
     /// Whether this is asked for the first time.
