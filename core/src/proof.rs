@@ -54,6 +54,8 @@ pub enum Mark {
     FoldDirty,
     /// A fold left out a subscription that is gone.
     FoldForgotten,
+    /// What was known of a subscription that was deleted meanwhile was dropped.
+    Swept,
     /// It was time to fold.
     FoldDue,
 }

@@ -1,7 +1,11 @@
 //! The one task that turns the engine: sightings and plans in, commits and attempts out, views to whoever shows them.
 //!
 //! Touches the ledger store and, through attempts it spawns, endpoints. Invariants: the engine is only ever touched
-//! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later.
+//! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later;
+//! without the Lease nothing is begun, and what is under way is dropped.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -49,6 +53,8 @@ pub enum Command {
     Assign(Box<Assignment>),
     /// A subscription is gone.
     Remove(SubscriptionId),
+    /// These are all that there are: what an earlier life knew of others can be dropped.
+    Sweep(BTreeSet<SubscriptionId>),
 }
 
 /// A plan with where its requests go and where its rows come from.
@@ -83,6 +89,9 @@ pub enum DriverError {
     /// Nobody watches any more, and nobody told them to stop.
     #[error("failed to hear from the watches: their channel is closed")]
     Deaf,
+    /// Another replica may lead by now.
+    #[error("failed to go on: this replica does not hold the Lease any more")]
+    NotLeading,
 }
 
 /// The driver's ends of its channels, and the clocks it is given.
@@ -99,6 +108,8 @@ pub struct Inputs<R> {
     pub now: Box<dyn Fn() -> Now + Send + Sync>,
     /// Random numbers, for jitter.
     pub random: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// Whether this replica may act; asked before each commit and each attempt.
+    pub leads: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Called on every turn, to show that it turns.
     pub heartbeat: Box<dyn Fn() + Send + Sync>,
     /// Cancelled when the watches are told to stop, which is before `stop`: their channel may close from then on.
@@ -167,6 +178,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             let now = (self.inputs.now)();
             (self.inputs.heartbeat)();
             while let Some(action) = self.engine.poll(now) {
+                // returning drops the commit and the requests that are under way
+                if !(self.inputs.leads)() {
+                    return Err(DriverError::NotLeading);
+                }
                 self.act(action);
             }
             self.tell(now);
@@ -304,6 +319,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
                 self.endpoints.insert(id, *assignment);
             }
+            Command::Sweep(known) => self.engine.sweep(now, &known),
             Command::Remove(id) => {
                 self.engine.remove(now, &id);
                 self.selection.remove(&id);
@@ -395,14 +411,4 @@ fn rounded_up(now: Now) -> Now {
 
 async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<(u64, Usage), LedgerError> {
     store.commit(&batch).await.map(|usage| (batch.number, usage))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_begins_at_the_end_of_the_millisecond_in_which_the_answer_came() {
-        assert_eq!(rounded_up(Now { mono: 41, wall: 7 }), Now { mono: 42, wall: 7 });
-    }
 }

@@ -17,8 +17,6 @@ mod kubernetes;
 mod memory;
 mod metrics;
 mod objects;
-#[cfg(test)]
-mod tests;
 
 use std::future::Future;
 

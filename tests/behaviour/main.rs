@@ -11,6 +11,7 @@ mod crash;
 mod delivery;
 mod edits;
 mod history;
+mod leader;
 mod namesakes;
 mod operation;
 mod outage;

@@ -13,6 +13,7 @@ use crate::proof::{Mark, passed};
 const PAUSE: u64 = 30_000;
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Folding {
     every: u64,
     bytes: usize,

@@ -195,10 +195,6 @@ impl Journal {
         Some(if self.urgent { self.not_before.min(overdue) } else { overdue })
     }
 
-    pub fn seq(&self) -> u64 {
-        self.seq
-    }
-
     /// The highest sequence that is durable.
     pub fn durable(&self) -> u64 {
         self.durable

@@ -117,6 +117,7 @@ impl Operator {
         let mut wishes = Wishes::default();
         while let Some(action) = self.engine.poll(self.now) {
             match action {
+                Action::Fold => unreachable!("nothing is sealed here"),
                 Action::Commit(batch) => wishes.commit = Some(batch),
                 Action::Send(attempt) => wishes.requests.push(*attempt),
             }
