@@ -54,5 +54,6 @@ async fn the_ledger_is_not_written_at_rest_and_within_its_budget_under_load() {
     assert!(under_load.iter().all(|write| write.bytes > 0), "the length of each is known");
     let most = most_beyond_rate(under_load);
     assert!(most <= BURST + OVERDRAWN, "{most} bytes beyond the rate");
+    assert!(bytes < events as u64 * 1_000, "an event costs {} bytes", bytes / events as u64);
     life.is_sound();
 }

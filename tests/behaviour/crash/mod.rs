@@ -24,7 +24,7 @@ use testbed::tally::{ANSWER_AGE, Kill};
 use testbed::unrest;
 use testbed::{FaultProxy, Mirror, Operator, OperatorOptions, Tally, eventually};
 
-use crate::world::{KEY, SOON, World};
+use crate::world::{KEY, World};
 
 /// The one subscription of a [`Life`], and the receiver's path.
 const NAME: &str = "crash";
@@ -80,6 +80,16 @@ impl Life {
         let begun = Instant::now();
         self.operator().kill().await.expect("it ends");
         self.kills.push(Kill { begun, over: Instant::now() });
+        self.free_lease().await;
+    }
+
+    /// What is looked for here is what one leader leaves to the next, not how long the next one waits. Where the API server
+    /// is dead as well it has to wait after all.
+    async fn free_lease(&self) {
+        let freed = self.world.plane().free_lease(&self.options().namespace).await;
+        if let Err(error) = freed {
+            println!("the Lease has to run out: {error:?}");
+        }
     }
 
     /// SIGTERM, to which it has to end well.
@@ -106,6 +116,7 @@ impl Life {
         assert!(!status.success(), "an operator that was not told to stop ends with an error");
         let now = Instant::now();
         self.kills.push(Kill { begun: now, over: now });
+        self.free_lease().await;
         self.start_unready().await;
         true
     }

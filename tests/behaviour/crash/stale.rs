@@ -81,13 +81,16 @@ async fn an_old_list_under_the_name_of_a_new_one_is_refused_and_said_so_after_a_
     life.kill().await;
     let past = life.proxy.inject(Matcher::lists("configmaps"), Fault::Stale, Times::Always);
     life.start_unready().await;
+    let asked = || async { (past.hits() > 0).then_some(()) };
+    eventually(LATER, asked).await.expect("it lists");
+    life.settled().await;
+    assert_eq!(life.told(), told);
     let stale = || async {
         let object = life.world.get(NAME).await;
         let ready = condition(&object, "Ready").cloned().unwrap_or_default();
         if ready["reason"] == "SourceStale" { Ok(()) } else { Err(ready.to_string()) }
     };
     eventually(LATER, stale).await.expect("it says that the list is stale");
-    assert!(past.hits() > 0);
     life.world.config_map("edited", json!({"n": "3"})).await;
     life.settled().await;
     assert_eq!(life.told(), told);
