@@ -313,8 +313,9 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
                 for (interest, source) in plan.interests.iter().zip(sources) {
                     if let Some(rv) = self.selection.synced(source) {
-                        let all_read = Unreadable::Named(Vec::new());
-                        self.engine.synced(now, &id, &interest.gvk.group_kind(), rv, &all_read);
+                        // A list that could not read everything proves no more to an edited plan than it did to the former.
+                        let unreadable = self.selection.unreadable(source);
+                        self.engine.synced(now, &id, &interest.gvk.group_kind(), rv, &unreadable);
                     }
                 }
                 self.endpoints.insert(id, *assignment);
@@ -387,11 +388,12 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         self.metrics.set_backlog(pending, retrying, parked);
         self.metrics.set_objects_held(self.selection.rows() as u64);
         let ends = self.engine.ends();
-        let Ends { delivered, parked_endpoint, parked_event, merged, dropped } = ends;
+        let Ends { delivered, parked_endpoint, parked_event, discarded, merged, dropped } = ends;
         let before = std::mem::replace(&mut self.ends, ends);
         self.metrics.end_deliveries(DeliveryEnd::Delivered, delivered - before.delivered);
         self.metrics.end_deliveries(DeliveryEnd::ParkedEndpoint, parked_endpoint - before.parked_endpoint);
         self.metrics.end_deliveries(DeliveryEnd::ParkedEvent, parked_event - before.parked_event);
+        self.metrics.end_deliveries(DeliveryEnd::Discarded, discarded - before.discarded);
         self.metrics.end_deliveries(DeliveryEnd::Merged, merged - before.merged);
         self.metrics.end_deliveries(DeliveryEnd::Dropped, dropped - before.dropped);
     }

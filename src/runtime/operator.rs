@@ -279,7 +279,7 @@ mod tests {
     async fn a_dead_task_ends_the_process_with_its_name_after_the_others_have_drained() {
         let mut signals = Signals::deaf().unwrap();
         let mut tasks = Tasks::default();
-        let (sender, drained) = tokio::sync::oneshot::channel();
+        let (sender, drained) = oneshot::channel();
         tasks.spawn(Stage::Report, "status writer", |stop| async move {
             stop.cancelled().await;
             sender.send(()).expect("the test waits");

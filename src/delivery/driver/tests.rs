@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use changehook_core::ledger::{Entries, Usage};
 use changehook_core::object::Gvk;
-use changehook_core::plan::{ChangeTypes, Interest, Selector};
+use changehook_core::plan::{ChangeTypes, Claims, Interest, Policy, Selector};
 use changehook_core::retry::RetryPolicy;
 use prometheus_client::registry::Registry;
 
@@ -63,6 +63,8 @@ fn assignment() -> (Assignment, SourceId) {
         max_in_flight: 16,
         host: "example.com".into(),
         config_hash: 0,
+        policy: Policy::default(),
+        claims: Claims::default(),
     };
     let endpoint = Arc::new(testing::endpoint("http://127.0.0.1:9/hook"));
     (Assignment { plan, endpoint, sources: vec![source.clone()] }, source)

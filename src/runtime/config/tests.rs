@@ -113,7 +113,7 @@ fn the_version_is_answered_everywhere() {
     for arguments in [&["--version"][..], &["operator", "--version"], &["crds", "--version"]] {
         let all = ["changehook"].iter().chain(arguments).map(OsString::from);
         let answer = Cli::from_arguments(all).expect_err("asks for the version");
-        assert_eq!(answer.kind(), clap::error::ErrorKind::DisplayVersion, "{arguments:?}");
+        assert_eq!(answer.kind(), ErrorKind::DisplayVersion, "{arguments:?}");
         assert!(answer.to_string().contains(env!("CARGO_PKG_VERSION")));
     }
 }
