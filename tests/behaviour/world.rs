@@ -68,6 +68,15 @@ impl World {
         Self::with(Plane::Private(Arc::new(control_plane)), None).await
     }
 
+    /// Another namespace, and another receiver, on the same control plane, without an operator.
+    pub async fn beside(&self) -> Self {
+        let plane = match &self.plane {
+            Plane::Shared(control_plane) => Plane::Shared(control_plane),
+            Plane::Private(control_plane) => Plane::Private(Arc::clone(control_plane)),
+        };
+        Self::with(plane, None).await
+    }
+
     async fn with(plane: Plane, operator: Option<Arc<Operator>>) -> Self {
         let receiver = Receiver::start().await.expect("a receiver starts");
         let control_plane = match &plane {
