@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Edit, Sight};
 use crate::durable::{brief, reach};
 use crate::endpoint::Told;
 use crate::operator::{Answer, Input};
-use crate::world::{Commit, Leader, Model, Place, Request, Strays, World};
+use crate::world::{Commit, Leader, Model, Request, World};
 
 /// One step of a path.
 #[derive(Clone, Debug)]
@@ -15,7 +15,6 @@ pub enum Move {
     Edit(Edit),
     /// A leader takes over; `true` if another one is still alive.
     Start(bool),
-    RequestArrives(Told),
     CommitLands(u32),
     Leader(usize, Doing),
 }
@@ -30,7 +29,6 @@ pub enum Doing {
     /// Somebody else has written the ledger: the leader exits.
     CommitRefused,
     LearnsOfCommit,
-    RequestArrives(Told),
     Answered(Told, Answer),
     TimePasses,
     Crashes,
@@ -87,7 +85,20 @@ impl Model {
         }
         let mut next = *world;
         next.budget.rivals -= u8::from(led);
-        steps.push((Move::Start(first.is_some()), self.begin(next)));
+        let begun = if led && !self.setup.old_leaders_go_on { self.depose(next) } else { Ok(next) };
+        steps.push((Move::Start(first.is_some()), begun.and_then(|world| self.begin(world))));
+    }
+
+    /// The leader is alive and about to lose the ledger. From then on each of its commits is refused, so all that anybody
+    /// can notice of it is requests for events that are durable already: those under way, their repetitions, which tell
+    /// the same, and those that leave when it learns that its last commit landed. All of them may arrive or not, whatever
+    /// it is shown meanwhile; so it is enough that it learns, and is gone. (A world with `old_leaders_go_on` has the rest.)
+    fn depose(&mut self, world: World) -> Result<World, String> {
+        let mut leader = self.leaders.get(world.leaders[0]).clone();
+        let Some(Commit { batch, landed: true }) = leader.commit.take() else { return Ok(self.exit(world, 0)) };
+        let number = self.automaton.batches.get(batch).number;
+        let after = self.input(world, 0, leader, Input::Committed(number))?;
+        Ok(self.exit(after, 0))
     }
 
     /// A leader claims the ledger; the list it starts from is what the cluster is now.
@@ -109,13 +120,7 @@ impl Model {
         if world.strays == 0 {
             return;
         }
-        let Strays { requests, commits } = self.strays.get(world.strays).clone();
-        for told in requests {
-            let mut next = *world;
-            self.arrive(&mut next, told);
-            steps.push((Move::RequestArrives(told), Ok(next)));
-        }
-        for batch in commits {
+        for batch in self.strays.get(world.strays).commits.clone() {
             let version = self.ledgers.get(world.ledger).version;
             if let Some(ledger) = self.landed(world.ledger, version, batch) {
                 let mut next = *world;
@@ -176,38 +181,26 @@ impl Model {
         n: usize,
         push: &mut impl FnMut(Doing, Result<World, String>),
     ) {
-        let Request { attempt, at: place } = leader.requests[n];
-        let told = self.automaton.told(attempt);
-        let mut answered = leader.clone();
-        answered.requests.remove(n);
-        match place {
-            Place::Stuck => return,
-            Place::OnItsWay => {
-                let (mut next, mut leader) = (*world, leader.clone());
-                leader.requests[n].at = Place::Arrived;
-                next.leaders[at] = self.leaders.add(leader);
-                self.arrive(&mut next, told);
-                push(Doing::RequestArrives(told), Ok(next));
-                if world.budget.refused > 0 {
-                    let mut next = *world;
-                    next.budget.refused -= 1;
-                    let input = Input::Answered(attempt, Answer::Refused);
-                    push(Doing::Answered(told, Answer::Refused), self.input(next, at, answered.clone(), input));
-                }
-            }
-            Place::Arrived => {
-                let input = Input::Answered(attempt, Answer::Good);
-                push(Doing::Answered(told, Answer::Good), self.input(*world, at, answered.clone(), input));
-            }
+        let Request { attempt, stuck } = leader.requests[n];
+        if stuck {
+            return;
         }
-        if world.budget.lost > 0 {
+        let told = self.automaton.told(attempt);
+        let mut leader = leader.clone();
+        leader.requests.remove(n);
+        for answer in [Answer::Good, Answer::Lost, Answer::Refused] {
             let mut next = *world;
-            next.budget.lost -= 1;
-            if place == Place::OnItsWay {
-                self.add_stray_request(&mut next, told);
+            match answer {
+                Answer::Good => self.arrive(&mut next, told),
+                Answer::Lost if next.budget.lost > 0 => {
+                    next.budget.lost -= 1;
+                    self.lose_sight(&mut next, [told]);
+                }
+                Answer::Refused if next.budget.refused > 0 => next.budget.refused -= 1,
+                Answer::Lost | Answer::Refused => continue,
             }
-            let input = Input::Answered(attempt, Answer::Lost);
-            push(Doing::Answered(told, Answer::Lost), self.input(next, at, answered, input));
+            let input = Input::Answered(attempt, answer);
+            push(Doing::Answered(told, answer), self.input(next, at, leader.clone(), input));
         }
     }
 
@@ -231,9 +224,8 @@ impl Model {
             let mut endpoint = self.endpoints.get(world.endpoint).clone();
             endpoint.say(told, leader.term == self.ledgers.get(world.ledger).term)?;
             world.endpoint = self.endpoints.add(endpoint);
-            let at = if world.budget.sends > 0 { Place::OnItsWay } else { Place::Stuck };
+            leader.requests.push(Request { attempt, stuck: world.budget.sends == 0 });
             world.budget.sends = world.budget.sends.saturating_sub(1);
-            leader.requests.push(Request { attempt, at });
         }
         world.leaders[at] = self.leaders.add(leader);
         Ok(world)
@@ -274,9 +266,8 @@ impl Model {
         if at == 0 {
             world.leaders = [world.leaders[1], 0];
         }
-        for request in leader.requests.iter().filter(|request| request.at != Place::Arrived) {
-            self.add_stray_request(&mut world, self.automaton.told(request.attempt));
-        }
+        let unanswered: Vec<Told> = leader.requests.iter().map(|request| self.automaton.told(request.attempt)).collect();
+        self.lose_sight(&mut world, unanswered);
         if let Some(Commit { batch, landed: false }) = leader.commit
             && leader.version == self.ledgers.get(world.ledger).version
         {
@@ -287,15 +278,15 @@ impl Model {
         world
     }
 
-    fn add_stray_request(&mut self, world: &mut World, told: Told) {
-        if !self.endpoints.get(world.endpoint).ignores(told) {
-            let mut strays = self.strays.get(world.strays).clone();
-            strays.requests.insert(told);
-            world.strays = self.strays.add(strays);
-        }
+    /// Nobody will ever know whether these arrive, or when.
+    fn lose_sight(&mut self, world: &mut World, requests: impl IntoIterator<Item = Told>) {
+        let endpoint = self.endpoints.get(world.endpoint);
+        let mut strays = self.strays.get(world.strays).clone();
+        strays.requests.extend(requests.into_iter().filter(|told| !endpoint.ignores(*told)));
+        world.strays = self.strays.add(strays);
     }
 
-    /// The endpoint gets a request; strays that it would ignore from now on are forgotten.
+    /// The endpoint has a request for certain; strays that it would ignore from now on are forgotten.
     fn arrive(&mut self, world: &mut World, told: Told) {
         let mut endpoint = self.endpoints.get(world.endpoint).clone();
         endpoint.receive(told);
@@ -328,7 +319,6 @@ impl Model {
             Move::Edit(edit) => format!("edit: {edit:?}"),
             Move::Start(false) => "a leader starts".to_owned(),
             Move::Start(true) => "a RIVAL takes over".to_owned(),
-            Move::RequestArrives(told) => format!("a late request arrives: {told}"),
             Move::CommitLands(batch) => format!("a late commit lands: {}", commit(batch)),
             Move::Leader(at, doing) => {
                 let what = match doing {
@@ -338,7 +328,6 @@ impl Model {
                     Doing::CommitLands(batch) => format!("its commit lands: {}", commit(batch)),
                     Doing::CommitRefused => "its commit is refused, it exits".to_owned(),
                     Doing::LearnsOfCommit => "learns that its commit landed".to_owned(),
-                    Doing::RequestArrives(told) => format!("its request arrives: {told}"),
                     Doing::Answered(told, answer) => format!("is answered {answer:?}: {told}"),
                     Doing::TimePasses => "wakes up".to_owned(),
                     Doing::Crashes => "CRASHES".to_owned(),

@@ -5,15 +5,7 @@ use std::collections::BTreeSet;
 use crate::cluster::{Cluster, Object};
 use crate::endpoint::{Endpoint, Told};
 use crate::settle::Settlement;
-use crate::world::{Commit, Model, Place, World};
-
-/// When the requests that outlived their senders arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Late {
-    Never,
-    First,
-    Last,
-}
+use crate::world::{Commit, Model, World};
 
 impl Model {
     /// Everything under way may or may not happen; whichever it is, the new leader makes it right.
@@ -26,15 +18,14 @@ impl Model {
             if !self.is_new(&key) {
                 continue;
             }
-            let orders = if late.is_empty() { &[Late::Never][..] } else { &[Late::Never, Late::First, Late::Last] };
-            for &order in orders {
-                let endpoint = self.settled(world, &late, settlement, order)?;
-                let cluster = self.clusters.get(world.cluster);
-                self.compare(cluster, &endpoint, settlement).map_err(|wrong| {
-                    let told: Vec<String> = settlement.told.iter().map(ToString::to_string).collect();
-                    format!("{wrong} (late requests: {order:?}; the last leader told [{}])", told.join(", "))
-                })?;
+            let mut late = late.clone();
+            let mut endpoint = self.endpoints.get(world.endpoint).clone();
+            for &told in &settlement.told {
+                endpoint.say(told, true)?;
+                endpoint.receive(told);
             }
+            late.retain(|told| !endpoint.ignores(*told));
+            self.compare(self.clusters.get(world.cluster), &endpoint, &late, settlement)?;
         }
         Ok(())
     }
@@ -46,8 +37,7 @@ impl Model {
         let version = self.ledgers.get(world.ledger).version;
         for leader in world.leaders.into_iter().filter(|leader| *leader != 0) {
             let leader = self.leaders.get(leader);
-            let unheard = leader.requests.iter().filter(|request| request.at != Place::Arrived);
-            late.extend(unheard.map(|request| self.automaton.told(request.attempt)));
+            late.extend(leader.requests.iter().map(|request| self.automaton.told(request.attempt)));
             if let Some(Commit { batch, landed: false }) = leader.commit
                 && leader.version == version
             {
@@ -61,43 +51,27 @@ impl Model {
         (late, ledgers)
     }
 
-    fn settled(
+    fn compare(
         &self,
-        world: &World,
+        cluster: &Cluster,
+        endpoint: &Endpoint,
         late: &BTreeSet<Told>,
         settlement: &Settlement,
-        order: Late,
-    ) -> Result<Endpoint, String> {
-        let mut endpoint = self.endpoints.get(world.endpoint).clone();
-        if order == Late::First {
-            late.iter().for_each(|told| endpoint.receive(*told));
-        }
-        for &told in &settlement.told {
-            endpoint.say(told, true)?;
-            endpoint.receive(told);
-        }
-        if order == Late::Last {
-            late.iter().for_each(|told| endpoint.receive(*told));
-        }
-        Ok(endpoint)
-    }
-
-    fn compare(&self, cluster: &Cluster, endpoint: &Endpoint, settlement: &Settlement) -> Result<(), String> {
-        let is_parked = |uid: u8| settlement.parked.contains(&uid);
-        let selected: Vec<&Object> = cluster.objects().filter(|object| self.selects(cluster, object)).collect();
-        for Object { uid, content, .. } in &selected {
-            let holds = endpoint.holds(*uid);
-            if holds != Some(*content) && !is_parked(*uid) {
-                return Err(format!("the endpoint should hold uid-{uid} as {content} and holds {holds:?}"));
+    ) -> Result<(), String> {
+        for (uid, may_hold) in endpoint.may_hold(late) {
+            let object = cluster.objects().find(|object| object.uid == uid && self.selects(cluster, object));
+            let wanted = object.map(|object| object.content);
+            if may_hold != wanted && !settlement.parked.contains(&uid) {
+                let told: Vec<String> = settlement.told.iter().map(ToString::to_string).collect();
+                let told = told.join(", ");
+                return Err(format!("uid-{uid} is {wanted:?}, the endpoint holds {may_hold:?} after [{told}]"));
             }
         }
-        for (uid, (_, content)) in &endpoint.held {
-            let wanted = selected.iter().any(|object| object.uid == *uid);
-            if content.is_some() && !wanted && !is_parked(*uid) {
-                return Err(format!("the endpoint still holds uid-{uid}"));
-            }
-        }
-        Ok(())
+        let unknown = cluster.objects().find(|object| {
+            let parked = settlement.parked.contains(&object.uid);
+            !parked && !endpoint.held.contains_key(&object.uid) && self.selects(cluster, object)
+        });
+        unknown.map_or(Ok(()), |object| Err(format!("the endpoint never hears of uid-{}", object.uid)))
     }
 
     pub fn selects(&self, cluster: &Cluster, object: &Object) -> bool {

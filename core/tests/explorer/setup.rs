@@ -31,6 +31,8 @@ pub struct Setup {
     pub settings: Settings,
     pub edits: Vec<Edit>,
     pub budget: Budget,
+    /// A leader that was taken over from goes on in every way it can, instead of in the ways that make a difference.
+    pub old_leaders_go_on: bool,
 }
 
 /// Every wait is as long as that, so that time passes in equal steps.
@@ -46,6 +48,7 @@ impl Setup {
             settings: Settings { ack_delay: STEP, unsent_pause: STEP, ..Settings::default() },
             edits: Vec::new(),
             budget,
+            old_leaders_go_on: false,
         };
         setup.plans.push(setup.plan_of("x"));
         setup

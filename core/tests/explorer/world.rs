@@ -49,22 +49,16 @@ pub struct Commit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
     pub attempt: u32,
-    pub at: Place,
-}
-
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    OnItsWay,
-    /// The endpoint has it; the answer is on its way.
-    Arrived,
-    /// Nothing comes of it as long as its sender lives: the world has seen enough requests.
-    Stuck,
+    /// Its sender hears no more of it: the world has seen enough requests.
+    pub stuck: bool,
 }
 
 /// What outlived its sender.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Strays {
+    /// They have arrived, or will, or never will. When does not matter: an endpoint that ignores what is not higher ends
+    /// with the highest that arrives, in whatever order, and no sender sees what it holds. So an arrival is no step of
+    /// its own, and one world stands for all that differ in it.
     pub requests: BTreeSet<Told>,
     /// Commits on top of the ledger's present version; others would be refused.
     pub commits: BTreeSet<u32>,
