@@ -2,42 +2,42 @@
 
 use std::collections::BTreeSet;
 
-use crate::cluster::{Cluster, Object};
 use crate::endpoint::{Endpoint, Told};
+use crate::intern::digest;
+use crate::leader::Commit;
 use crate::settle::Settlement;
-use crate::world::{Commit, Model, World};
+use crate::world::{Model, World};
 
 impl Model {
     /// Everything under way may or may not happen; whichever it is, the new leader makes it right.
     pub fn check(&mut self, world: &World) -> Result<(), String> {
         let (late, ledgers) = self.under_way(world);
         for ledger in ledgers {
-            let settlement = self.settlement(ledger, world.cluster);
-            let settlement = settlement.as_ref().as_ref().map_err(Clone::clone)?;
-            let key = (ledger, world.cluster, world.endpoint, &late);
-            if !self.is_new(&key) {
+            let key = digest(&(ledger, world.cluster, world.endpoint, &late));
+            if !self.checked.insert(key) {
                 continue;
             }
-            let mut late = late.clone();
-            let mut endpoint = self.endpoints.get(world.endpoint).clone();
+            let settlement = self.settlement(ledger, world.cluster);
+            let settlement = settlement.as_ref().as_ref().map_err(Clone::clone)?;
+            let (mut late, mut endpoint) = (late.clone(), self.endpoints.get(world.endpoint).clone());
             for &told in &settlement.told {
                 endpoint.say(told, true)?;
                 endpoint.receive(told);
             }
             late.retain(|told| !endpoint.ignores(*told));
-            self.compare(self.clusters.get(world.cluster), &endpoint, &late, settlement)?;
+            compare(&endpoint, &late, settlement)?;
         }
         Ok(())
     }
 
     /// Requests that may still arrive, and what the ledger may become by commits that are still under way.
     fn under_way(&mut self, world: &World) -> (BTreeSet<Told>, Vec<u32>) {
-        let strays = self.strays.get(world.strays).clone();
-        let (mut late, mut commits) = (strays.requests, strays.commits);
+        let strays = self.strays.get(world.strays);
+        let (mut late, mut commits) = (strays.requests.clone(), strays.commits.clone());
         let version = self.ledgers.get(world.ledger).version;
         for leader in world.leaders.into_iter().filter(|leader| *leader != 0) {
             let leader = self.leaders.get(leader);
-            late.extend(leader.requests.iter().map(|request| self.automaton.told(request.attempt)));
+            late.extend(leader.requests.iter().map(|attempt| self.automaton.told(*attempt)));
             if let Some(Commit { batch, landed: false }) = leader.commit
                 && leader.version == version
             {
@@ -50,35 +50,20 @@ impl Model {
         }
         (late, ledgers)
     }
+}
 
-    fn compare(
-        &self,
-        cluster: &Cluster,
-        endpoint: &Endpoint,
-        late: &BTreeSet<Told>,
-        settlement: &Settlement,
-    ) -> Result<(), String> {
-        for (uid, may_hold) in endpoint.may_hold(late) {
-            let object = cluster.objects().find(|object| object.uid == uid && self.selects(cluster, object));
-            let wanted = object.map(|object| object.content);
-            if may_hold != wanted && !settlement.parked.contains(&uid) {
-                let told: Vec<String> = settlement.told.iter().map(ToString::to_string).collect();
-                let told = told.join(", ");
-                return Err(format!("uid-{uid} is {wanted:?}, the endpoint holds {may_hold:?} after [{told}]"));
-            }
+/// The endpoint, and whichever of the late requests arrives as the last one that counts.
+fn compare(endpoint: &Endpoint, late: &BTreeSet<Told>, settlement: &Settlement) -> Result<(), String> {
+    let Settlement { told, parked, wanted } = settlement;
+    for (uid, may_hold) in endpoint.may_hold(late) {
+        let wanted = wanted.get(&uid).copied().flatten();
+        if may_hold != wanted && !parked.contains(&uid) {
+            let told = told.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err(format!("uid-{uid} is {wanted:?}, the endpoint holds {may_hold:?} after [{told}]"));
         }
-        let unknown = cluster.objects().find(|object| {
-            let parked = settlement.parked.contains(&object.uid);
-            !parked && !endpoint.held.contains_key(&object.uid) && self.selects(cluster, object)
-        });
-        unknown.map_or(Ok(()), |object| Err(format!("the endpoint never hears of uid-{}", object.uid)))
     }
-
-    pub fn selects(&self, cluster: &Cluster, object: &Object) -> bool {
-        let plan = self.setup.plan(cluster.plan);
-        let kind = self.setup.kind_of(object.place);
-        let row = object.row(kind);
-        let interest = plan.interests.iter().find(|interest| interest.gvk == *row.gvk);
-        cluster.namespace && interest.is_some_and(|interest| interest.selector.matches(&row))
-    }
+    let unheard_of = wanted.iter().find(|(uid, content)| {
+        content.is_some() && !parked.contains(*uid) && !endpoint.held.contains_key(*uid)
+    });
+    unheard_of.map_or(Ok(()), |(uid, _)| Err(format!("the endpoint never hears of uid-{uid}")))
 }

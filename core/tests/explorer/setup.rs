@@ -6,14 +6,14 @@ use changehook_core::engine::Settings;
 use changehook_core::plan::{ChangeTypes, Interest, LabelSelector, Plan, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 
-use crate::cluster::{Edit, kind};
+use crate::cluster::{Edit, Object, kind};
 
 /// How often each thing may still happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub edits: u8,
-    /// Requests that reach the endpoint; further ones stay under way until their sender dies.
-    pub sends: u8,
+    /// Requests that come to an end; further ones stay under way until their sender dies.
+    pub answers: u8,
     pub crashes: u8,
     /// Answers that never come.
     pub lost: u8,
@@ -89,6 +89,12 @@ impl Setup {
         let resumed = Plan { suspended: false, ..self.plan(plan).clone() };
         let at = self.plans.iter().position(|plan| *plan == resumed);
         at.map_or(plan, |at| u8::try_from(at).expect("a world has few plans"))
+    }
+
+    pub fn selects(&self, plan: u8, object: &Object) -> bool {
+        let row = object.row(self.kind_of(object.place));
+        let interest = self.plan(plan).interests.iter().find(|interest| interest.gvk == *row.gvk);
+        interest.is_some_and(|interest| interest.selector.matches(&row))
     }
 
     pub fn plan(&self, number: u8) -> &Plan {
