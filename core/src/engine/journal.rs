@@ -214,4 +214,9 @@ impl Journal {
     pub fn last_commit(&self) -> Option<i64> {
         self.last_commit
     }
+
+    #[cfg(feature = "proof")]
+    pub fn forget_last_commit(&mut self) {
+        self.last_commit = None;
+    }
 }
