@@ -1,7 +1,11 @@
 //! The one task that turns the engine: sightings and plans in, commits and attempts out, views to whoever shows them.
 //!
 //! Touches the ledger store and, through attempts it spawns, endpoints. Invariants: the engine is only ever touched
-//! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later.
+//! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later;
+//! without the Lease nothing is begun, and what is under way is dropped.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,6 +13,7 @@ use std::time::Duration;
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Ends, Engine, Gauges, Settings, View};
+use changehook_core::ledger::Usage;
 use changehook_core::object::{SourceEvent, SourceId, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::{Plan, SubscriptionId};
@@ -21,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Courier;
 use super::endpoint::Endpoint;
 use super::metrics::{DeliveryEnd, Metrics};
-use crate::ledger::{LedgerError, LedgerStore};
+use crate::ledger::{FoldEnd, LedgerError, LedgerStore};
 
 /// How many sightings are taken in before the engine's turn.
 const SIGHTINGS_AT_ONCE: usize = 256;
@@ -48,6 +53,8 @@ pub enum Command {
     Assign(Box<Assignment>),
     /// A subscription is gone.
     Remove(SubscriptionId),
+    /// These are all that there are: what an earlier life knew of others can be dropped.
+    Sweep(BTreeSet<SubscriptionId>),
 }
 
 /// A plan with where its requests go and where its rows come from.
@@ -76,12 +83,15 @@ pub enum DriverError {
     /// The ledger is not ours any more, or does not answer.
     #[error("failed to keep the ledger")]
     Ledger(#[from] LedgerError),
-    /// The commit's own task died.
-    #[error("failed to finish a commit")]
+    /// The task of a commit or a fold died.
+    #[error("failed to finish a write to the ledger")]
     Commit(#[source] JoinError),
     /// Nobody watches any more, and nobody told them to stop.
     #[error("failed to hear from the watches: their channel is closed")]
     Deaf,
+    /// Another replica may lead by now.
+    #[error("failed to go on: this replica does not hold the Lease any more")]
+    NotLeading,
 }
 
 /// The driver's ends of its channels, and the clocks it is given.
@@ -98,6 +108,8 @@ pub struct Inputs<R> {
     pub now: Box<dyn Fn() -> Now + Send + Sync>,
     /// Random numbers, for jitter.
     pub random: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// Whether this replica may act; asked before each commit and each attempt.
+    pub leads: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Called on every turn, to show that it turns.
     pub heartbeat: Box<dyn Fn() + Send + Sync>,
     /// Cancelled when the watches are told to stop, which is before `stop`: their channel may close from then on.
@@ -117,7 +129,8 @@ pub struct Driver<S, R> {
     inputs: Inputs<R>,
     attempts: JoinSet<Outcome>,
     under_way: HashMap<Id, Attempt>,
-    commit: JoinSet<Result<u64, LedgerError>>,
+    commit: JoinSet<Result<(u64, Usage), LedgerError>>,
+    fold: JoinSet<Result<FoldEnd, LedgerError>>,
     untold: BTreeSet<SubscriptionId>,
     told_at: u64,
     rechecked_at: u64,
@@ -147,6 +160,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             attempts: JoinSet::new(),
             under_way: HashMap::new(),
             commit: JoinSet::new(),
+            fold: JoinSet::new(),
             untold: BTreeSet::new(),
             told_at: 0,
             rechecked_at: 0,
@@ -164,6 +178,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             let now = (self.inputs.now)();
             (self.inputs.heartbeat)();
             while let Some(action) = self.engine.poll(now) {
+                // returning drops the commit and the requests that are under way
+                if !(self.inputs.leads)() {
+                    return Err(DriverError::NotLeading);
+                }
                 self.act(action);
             }
             self.tell(now);
@@ -188,8 +206,14 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 Some(command) = self.inputs.commands.recv() => self.obey(command),
                 Some(joined) = self.attempts.join_next_with_id() => self.answered(joined),
                 Some(joined) = self.commit.join_next() => {
-                    let number = joined.map_err(DriverError::Commit)??;
-                    self.engine.committed((self.inputs.now)(), number);
+                    let (number, usage) = joined.map_err(DriverError::Commit)??;
+                    let now = (self.inputs.now)();
+                    self.engine.stored(now, usage);
+                    self.engine.committed(now, number);
+                }
+                Some(joined) = self.fold.join_next() => {
+                    let FoldEnd { done, usage } = joined.map_err(DriverError::Commit)??;
+                    self.engine.folded((self.inputs.now)(), done, usage);
                 }
                 () = wake => {}
                 () = self.inputs.stop.cancelled(), if !draining => {
@@ -205,6 +229,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             Action::Commit(batch) => {
                 let store = Arc::clone(&self.store);
                 self.commit.spawn(async move { commit(&*store, batch).await });
+            }
+            Action::Fold => {
+                let store = Arc::clone(&self.store);
+                self.fold.spawn(async move { store.fold().await });
             }
             Action::Send(attempt) => {
                 let courier = self.courier.clone();
@@ -285,12 +313,14 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
                 for (interest, source) in plan.interests.iter().zip(sources) {
                     if let Some(rv) = self.selection.synced(source) {
-                        let all_read = Unreadable::Named(Vec::new());
-                        self.engine.synced(now, &id, &interest.gvk.group_kind(), rv, &all_read);
+                        // A list that could not read everything proves no more to an edited plan than it did to the former.
+                        let unreadable = self.selection.unreadable(source);
+                        self.engine.synced(now, &id, &interest.gvk.group_kind(), rv, &unreadable);
                     }
                 }
                 self.endpoints.insert(id, *assignment);
             }
+            Command::Sweep(known) => self.engine.sweep(now, &known),
             Command::Remove(id) => {
                 self.engine.remove(now, &id);
                 self.selection.remove(&id);
@@ -358,11 +388,12 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         self.metrics.set_backlog(pending, retrying, parked);
         self.metrics.set_objects_held(self.selection.rows() as u64);
         let ends = self.engine.ends();
-        let Ends { delivered, parked_endpoint, parked_event, merged, dropped } = ends;
+        let Ends { delivered, parked_endpoint, parked_event, discarded, merged, dropped } = ends;
         let before = std::mem::replace(&mut self.ends, ends);
         self.metrics.end_deliveries(DeliveryEnd::Delivered, delivered - before.delivered);
         self.metrics.end_deliveries(DeliveryEnd::ParkedEndpoint, parked_endpoint - before.parked_endpoint);
         self.metrics.end_deliveries(DeliveryEnd::ParkedEvent, parked_event - before.parked_event);
+        self.metrics.end_deliveries(DeliveryEnd::Discarded, discarded - before.discarded);
         self.metrics.end_deliveries(DeliveryEnd::Merged, merged - before.merged);
         self.metrics.end_deliveries(DeliveryEnd::Dropped, dropped - before.dropped);
     }
@@ -380,16 +411,6 @@ fn rounded_up(now: Now) -> Now {
     Now { mono: now.mono + 1, ..now }
 }
 
-async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<u64, LedgerError> {
-    store.commit(&batch).await.map(|()| batch.number)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_begins_at_the_end_of_the_millisecond_in_which_the_answer_came() {
-        assert_eq!(rounded_up(Now { mono: 41, wall: 7 }), Now { mono: 42, wall: 7 });
-    }
+async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<(u64, Usage), LedgerError> {
+    store.commit(&batch).await.map(|usage| (batch.number, usage))
 }

@@ -13,7 +13,8 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
-use super::config::OperatorConfig;
+use super::config::{LedgerKind, OperatorConfig};
+use super::leader::Lease;
 use super::liveness::Liveness;
 use super::readiness::GateHandle;
 use super::tasks::{Stage, Tasks};
@@ -22,9 +23,9 @@ use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::driver::{self, Driver, DriverError, Sighting, Told};
 use crate::delivery::secrets::Secrets;
-use crate::ledger::Memory;
+use crate::ledger::{Kubernetes, Memory};
 use crate::watch::{Report, Sources};
-use crate::{delivery, status, watch};
+use crate::{delivery, ledger, status, watch};
 
 /// Rows on their way from the watches to the driver.
 const REPORTS: usize = 2048;
@@ -36,6 +37,7 @@ pub(super) struct Metrics {
     watch: watch::Metrics,
     delivery: delivery::metrics::Metrics,
     status: status::metrics::Metrics,
+    ledger: ledger::Metrics,
 }
 
 impl Metrics {
@@ -44,6 +46,7 @@ impl Metrics {
             watch: watch::Metrics::register(registry),
             delivery: delivery::metrics::Metrics::register(registry),
             status: status::metrics::Metrics::register(registry),
+            ledger: ledger::Metrics::register(registry),
         }
     }
 }
@@ -52,6 +55,7 @@ impl Metrics {
 pub(super) struct Setting<'a> {
     pub config: &'a OperatorConfig,
     pub client: Client,
+    pub lease: &'a Lease,
     pub clock: Clock,
     pub liveness: &'a Liveness,
     pub metrics: Metrics,
@@ -71,7 +75,7 @@ pub enum RoomsError {
 
 /// Opens every room.
 pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), RoomsError> {
-    let Setting { config, client, clock, liveness, metrics, subscriptions_listed } = setting;
+    let Setting { config, client, lease, clock, liveness, metrics, subscriptions_listed } = setting;
     let (reports, sightings) = mpsc::channel::<Report>(REPORTS);
     let (notices, states) = mpsc::channel(MESSAGES);
     let (told, views) = mpsc::channel::<Told>(MESSAGES);
@@ -94,7 +98,8 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let policy = Arc::new(policy(config));
     let secrets = Secrets::new(client.clone());
     let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
-    let courier = Courier::new(http, secrets.clone(), Arc::clone(&policy), || jiff::Timestamp::now().as_millisecond());
+    let wall_ms = || jiff::Timestamp::now().as_millisecond();
+    let courier = Courier::new(http, secrets.clone(), Arc::clone(&policy), wall_ms, lease.gate());
     let heartbeat = liveness.heartbeat("driver", clock.now());
     let inputs = driver::Inputs {
         sightings,
@@ -103,15 +108,34 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         recheck,
         now: Box::new(move || clock.now()),
         random: Box::new(random),
+        leads: lease.gate(),
         heartbeat: Box::new(move || heartbeat.beat(clock.now())),
         watches_stop: tasks.stop_of(Stage::Intake),
         stop: tasks.stop_of(Stage::Work),
     };
     let caps = Caps { global: config.max_in_flight, ..Caps::default() };
     let settings = Settings { caps, ..Settings::default() };
-    let driver = Driver::claim(settings, Arc::new(Memory::default()), courier, metrics.delivery, inputs);
-    let driver = driver.await.map_err(RoomsError::Ledger)?;
-    tasks.spawn(Stage::Work, "driver", |_| driver.run());
+    match config.ledger {
+        LedgerKind::Kubernetes => {
+            let lease = lease.clone();
+            let store = Kubernetes::new(ledger::Setting {
+                client: client.clone(),
+                namespace: config.own_namespace(),
+                holder: u64::from(random()) << 32 | u64::from(random()),
+                is_leader: Box::new(move || lease.is_valid()),
+                metrics: metrics.ledger,
+            });
+            let driver = Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs);
+            let driver = driver.await.map_err(RoomsError::Ledger)?;
+            tasks.spawn(Stage::Work, "driver", |_| driver.run());
+        }
+        LedgerKind::Memory => {
+            tracing::warn!("the ledger is in memory: a restart forgets what was acknowledged and what is owed");
+            let driver = Driver::claim(settings, Arc::new(Memory::default()), courier, metrics.delivery, inputs);
+            let driver = driver.await.map_err(RoomsError::Ledger)?;
+            tasks.spawn(Stage::Work, "driver", |_| driver.run());
+        }
+    }
 
     let (events, publisher) = status::events::channel(metrics.status.clone());
     let inputs = status::writer::Inputs {
@@ -130,7 +154,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         recheck: rechecks,
         commands,
         news,
-        listed: Box::new(move || subscriptions_listed.open()),
+        listed: Some(Box::new(move || subscriptions_listed.open())),
     };
     let roster = Roster::new(client, Context { sources, secrets, policy }, inputs);
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
@@ -145,8 +169,8 @@ fn policy(config: &OperatorConfig) -> AddressPolicy {
     AddressPolicy { allow: config.allow_cidr.clone(), allow_http: config.allow_http, deny }
 }
 
-/// Randomness for jitter: the standard library's hasher keys are random per thread and differ at every call.
-fn random() -> u32 {
+/// Randomness for jitter and names: the standard library's hasher keys are random per thread and differ at every call.
+pub(super) fn random() -> u32 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish() as u32
 }

@@ -49,7 +49,12 @@ impl World {
         let control_plane = ControlPlane::shared().await;
         let start = || async {
             control_plane.apply_crds(&root().join("crds")).await.expect("the CRDs can be applied");
-            let operator = Operator::start(OperatorOptions::new(binary(), control_plane)).await;
+            let mut options = OperatorOptions::new(binary(), control_plane);
+            // a machine that stands still under all these tests takes none of them their operator
+            for (name, seconds) in [("lease-duration-seconds", "90"), ("lease-renew-deadline-seconds", "60")] {
+                options.settings.insert(name, seconds.to_owned());
+            }
+            let operator = Operator::start(options).await;
             Arc::new(operator.expect("the operator gets ready"))
         };
         let operator = Arc::clone(OPERATOR.get_or_init(start).await);
@@ -61,6 +66,15 @@ impl World {
         let control_plane = ControlPlane::start().await.expect("a control plane starts");
         control_plane.apply_crds(&root().join("crds")).await.expect("the CRDs can be applied");
         Self::with(Plane::Private(Arc::new(control_plane)), None).await
+    }
+
+    /// Another namespace, and another receiver, on the same control plane, without an operator.
+    pub async fn beside(&self) -> Self {
+        let plane = match &self.plane {
+            Plane::Shared(control_plane) => Plane::Shared(control_plane),
+            Plane::Private(control_plane) => Plane::Private(Arc::clone(control_plane)),
+        };
+        Self::with(plane, None).await
     }
 
     async fn with(plane: Plane, operator: Option<Arc<Operator>>) -> Self {
@@ -187,20 +201,19 @@ impl World {
         }
     }
 
-    /// The highest sequence that the status tells of.
-    pub async fn sequence(&self, name: &str) -> u64 {
-        self.get(name).await["status"]["ledger"]["sequence"].as_u64().expect("the status has a sequence")
+    /// Since when the status counts, which is when the operator of that status started to keep it.
+    pub async fn since(&self, name: &str) -> String {
+        self.get(name).await["status"]["totals"]["since"].as_str().expect("the status has totals").to_owned()
     }
 
-    /// Waits until an operator that was started after the status told of `sequence` has taken note of the objects that
-    /// exist, which are so many.
-    pub async fn baseline(&self, name: &str, entries: u64, sequence: u64) {
-        let what = format!("no baseline of {entries} objects");
+    /// Waits until an operator that was started after the status told of `since` has compared the objects that exist with
+    /// what it knows, which are `entries` then.
+    pub async fn caught_up(&self, name: &str, entries: u64, since: &str) {
+        let what = format!("it has not caught up with {entries} objects");
         self.until(name, &what, |object| {
-            let ledger = &object["status"]["ledger"];
-            ledger["entries"] == entries
-                && ledger["sequence"].as_u64() > Some(sequence)
-                && ledger["baselineTime"].is_string()
+            let status = &object["status"];
+            status["ledger"]["entries"] == entries
+                && status["totals"]["since"].as_str().is_some_and(|now| now != since)
                 && condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
         })
         .await;

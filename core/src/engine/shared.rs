@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::desk::Desk;
 use super::fairness::Ring;
+use super::folding::Folding;
 use super::journal::Journal;
 use super::view::Ends;
 use super::{Map, Settings, Slot};
@@ -21,6 +22,7 @@ use crate::proof::{Rule, broken};
 pub(super) struct Shared {
     pub settings: Settings,
     pub journal: Journal,
+    pub folding: Folding,
     /// Hold a permit, wait for their Sending record; in order of sequence.
     declaring: VecDeque<Start>,
     /// Hold a permit, and their record is durable.
@@ -30,6 +32,14 @@ pub(super) struct Shared {
     pub changed: BTreeSet<SubscriptionId>,
     /// Subscriptions with an open baseline.
     pub opening: BTreeSet<SubscriptionId>,
+    /// Subscriptions that make up for a loss.
+    pub recovering: BTreeSet<SubscriptionId>,
+    /// Slots that the ledger has room for.
+    pub admitted: u64,
+    /// Subscriptions that the ledger has no room for, as they are.
+    pub crowded: BTreeSet<SubscriptionId>,
+    /// There is more room than when it was last looked at.
+    pub freed: bool,
     /// Requests still under way of subscriptions that were removed meanwhile.
     pub leftover: Map<SubscriptionId, u32>,
     pub ends: Ends,
@@ -48,13 +58,18 @@ impl Shared {
     pub fn new(settings: Settings, seq: u64) -> Self {
         Self {
             settings,
-            journal: Journal::new(seq, settings.ack_delay),
+            journal: Journal::new(seq, &settings),
+            folding: Folding::new(&settings),
             declaring: VecDeque::new(),
             ready: VecDeque::new(),
             ring: Ring::new(settings.caps),
             alarms: BTreeSet::new(),
             changed: BTreeSet::new(),
             opening: BTreeSet::new(),
+            recovering: BTreeSet::new(),
+            admitted: 0,
+            crowded: BTreeSet::new(),
+            freed: false,
             leftover: Map::default(),
             ends: Ends::default(),
             draining: false,

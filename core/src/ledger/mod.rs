@@ -3,14 +3,19 @@
 //! Touches nothing; stores live in the operator. Invariants: every record has its own `seq`, growing for ever;
 //! [`Entries::apply`] in order of `seq` gives the same entries whatever was folded in between; an acknowledgement, drop or
 //! park names the event it speaks of and clears nothing newer.
-
 //!
 //! | file | idea |
 //! | --- | --- |
 //! | `mod` | records, and the entries they add up to |
 //! | `form` | what is stored: Head, Segment, Directory, Index, Shard |
+//! | `codec` | forms as bytes, and back |
+//! | `keeper` | what is written when; claim, load, fold |
+//! | `budget` | how much may be written |
 
+pub mod budget;
+pub mod codec;
 pub mod form;
+pub mod keeper;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +25,9 @@ use std::sync::Arc;
 use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey, SourceId};
 use crate::outcome::Class;
 use crate::plan::{Change, SubscriptionId};
+use crate::proof::{Mark as Passed, passed};
+
+pub use crate::plan::Requests;
 
 /// One durable fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,15 +137,6 @@ pub enum Fact {
     Rewind,
     /// The subscription is gone, and so is all that was known for it.
     Forget,
-}
-
-/// How a subscription asks to be told again: by the spec or by an annotation, each with a text of the user's choosing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Requests {
-    /// spec.resync.requestID
-    pub request_id: Option<Arc<str>>,
-    /// The annotation changehook.dev/resync-requested-at.
-    pub requested_at: Option<Arc<str>>,
 }
 
 /// What a fingerprint is made of.
@@ -260,6 +259,17 @@ pub struct Entries {
     pub loss: Option<Loss>,
 }
 
+/// What a store has written since it last said so, and how much of its journal is not folded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes written.
+    pub bytes: u64,
+    /// Sealed segments that are live.
+    pub segments: usize,
+    /// Their bytes.
+    pub segment_bytes: usize,
+}
+
 impl Entries {
     /// Adds one record. Records must come in order of `seq`.
     pub fn apply(&mut self, record: &Record) {
@@ -283,12 +293,15 @@ impl Entries {
                     entry.acked = Some(Acked { seq: sending.seq, rv: *rv, fp: sending.fp });
                     entry.sending = None;
                     entry.parked = None;
+                } else {
+                    passed(Passed::AckOfAnother);
                 }
             }
             Fact::Drop { object, of } => {
                 // A Sending newer than the event that was dropped keeps the slot: the endpoint may hold it.
                 let newer = book.entries.get(object).and_then(|entry| entry.sending).is_some_and(|s| s.seq > *of);
                 if newer {
+                    passed(Passed::DropKeepsNewer);
                     if let Some(entry) = book.entries.get_mut(object) {
                         entry.acked = None;
                     }
@@ -338,7 +351,7 @@ impl Entries {
 }
 
 /// Older recipes than so many are not kept: what was acknowledged under one that is forgotten is told again.
-const RECIPES: usize = 4;
+pub(crate) const RECIPES: usize = 4;
 
 impl Book {
     fn begin_recipe(&mut self, seq: u64, recipe: Recipe) {
@@ -347,7 +360,7 @@ impl Book {
         self.recipes.drain(..surplus);
     }
 
-    fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         for entry in self.entries.values_mut() {
             if let Some(acked) = &mut entry.acked {
                 acked.rv = 0;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::source::Source;
 use super::{Observation, Seen, Synced};
 use crate::object::ObservedBy;
-use crate::object::{Row, SourceEvent, SourceId};
+use crate::object::{Row, SourceEvent, SourceId, Unreadable};
 use crate::plan::{Plan, SubscriptionId};
 
 /// The row cache of every source, and who wants which of them.
@@ -131,6 +131,11 @@ impl Selection {
     /// The version of the source's last complete list, if there was one; for an absent kind the highest version seen.
     pub fn synced(&self, source: &SourceId) -> Option<u64> {
         self.sources.get(source).and_then(Source::synced)
+    }
+
+    /// Which objects of the source may exist although they are not held, because they could not be read.
+    pub fn unreadable(&self, source: &SourceId) -> Unreadable {
+        self.sources.get(source).map_or(Unreadable::Unknown, Source::unreadable)
     }
 
     /// Objects held, over all sources.

@@ -58,6 +58,15 @@ impl Source {
         self.synced
     }
 
+    /// What may exist although it is not among the rows: a list that has begun has not named it yet.
+    pub(super) fn unreadable(&self) -> Unreadable {
+        if self.listing || self.complete.is_none() {
+            Unreadable::Unknown
+        } else {
+            Unreadable::Named(self.unreadable.iter().cloned().collect())
+        }
+    }
+
     pub(super) fn key(&self, row: &Row) -> ObjectKey {
         ObjectKey { kind: Arc::clone(&self.kind), uid: Arc::clone(&row.uid) }
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changehook_core::Now;
-use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Settings, View};
+use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Limits, Settings, View};
 use changehook_core::event::Subject;
-use changehook_core::ledger::Entries;
-use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
+use changehook_core::ledger::{Entries, Usage};
+use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, SourceId, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason, of_status};
-use changehook_core::plan::{Change, ChangeTypes, Interest, Plan, Selector, SubscriptionId};
+use changehook_core::plan::{Change, ChangeTypes, Claims, Interest, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 use changehook_core::select::{Observation, Seen};
 
@@ -34,6 +34,10 @@ pub type Script = Box<dyn FnMut(&Sent) -> Option<Outcome>>;
 pub struct Rig {
     pub engine: Engine,
     pub now: Now,
+    /// What the store says of each commit.
+    pub usage: Usage,
+    /// When folds were asked for.
+    pub folds: Vec<u64>,
     pub durable: Entries,
     pub plans: BTreeMap<String, Plan>,
     pub rv: u64,
@@ -82,6 +86,11 @@ pub fn widget() -> Gvk {
     Gvk::new("example.io/v1", "Widget")
 }
 
+/// The watch of everybody's ConfigMaps.
+pub fn source() -> SourceId {
+    SourceId { gvk: config_map(), namespace: None }
+}
+
 pub fn interest(gvk: Gvk) -> Interest {
     Interest { gvk, namespace: Some("team".into()), selector: Selector::default() }
 }
@@ -105,6 +114,8 @@ pub fn plan(id: &str) -> Plan {
         max_in_flight: 16,
         host: "receiver".into(),
         config_hash: 0,
+        policy: Policy::default(),
+        claims: Claims::default(),
     }
 }
 
@@ -133,6 +144,8 @@ impl Rig {
             committed: Vec::new(),
             requests: Vec::new(),
             sent: Vec::new(),
+            usage: Usage::default(),
+            folds: Vec::new(),
             script: Box::new(|_| None),
             jitter: 0,
             settings,
@@ -171,6 +184,11 @@ impl Rig {
         let all_read = Unreadable::Named(Vec::new());
         self.engine.synced(self.now, &SubscriptionId { uid: id.into() }, &gvk.group_kind(), rv, &all_read);
         self.poll();
+    }
+
+    /// The next leader has these limits.
+    pub fn limit(&mut self, limits: Limits) {
+        self.settings.limits = limits;
     }
 
     /// Another leader takes over: what is durable is all there is.
@@ -255,6 +273,7 @@ impl Rig {
                         self.commit();
                     }
                 }
+                Action::Fold => self.folds.push(self.now.mono),
                 Action::Send(attempt) => {
                     let sent = told(self.now.mono, &attempt);
                     self.sent.push(sent.clone());
@@ -275,6 +294,7 @@ impl Rig {
         for record in &batch.records {
             self.durable.apply(record);
         }
+        self.engine.stored(self.now, self.usage);
         self.engine.committed(self.now, batch.number);
     }
 

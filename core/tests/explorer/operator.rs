@@ -109,6 +109,7 @@ impl Operator {
         let mut wishes = Wishes::default();
         while let Some(action) = self.engine.poll(self.now) {
             match action {
+                Action::Fold => unreachable!("nothing is sealed here"),
                 Action::Commit(batch) => wishes.commit = Some(batch),
                 Action::Send(attempt) => wishes.requests.push(*attempt),
             }
@@ -148,7 +149,8 @@ impl Operator {
     }
 
     fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
-        let unreadable = if let SourceEvent::ListEnded { unreadable, .. } = &event { Some(unreadable.clone()) } else { None };
+        let unreadable =
+            if let SourceEvent::ListEnded { unreadable, .. } = &event { Some(unreadable.clone()) } else { None };
         let mut seen = Vec::new();
         let source = source(kind);
         let synced = self.select(|selection| selection.apply(&source, event, &mut seen));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use changehook_core::engine::Settings;
-use changehook_core::plan::{ChangeTypes, Interest, LabelSelector, Plan, Selector, SubscriptionId};
+use changehook_core::plan::{ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 
 use crate::cluster::{Edit, Object, kind};
@@ -60,7 +60,8 @@ impl Setup {
             if label.is_empty() { BTreeMap::new() } else { [(label.to_owned(), String::new())].into() };
         let labels = LabelSelector { match_labels, expressions: Vec::new() };
         let selector = Selector { labels, names: BTreeSet::new() };
-        let interest = |name: u8| Interest { gvk: kind(name), namespace: Some("team".into()), selector: selector.clone() };
+        let interest =
+            |name: u8| Interest { gvk: kind(name), namespace: Some("team".into()), selector: selector.clone() };
         Plan {
             id: SubscriptionId { uid: "sub".into() },
             generation: 1,
@@ -69,10 +70,17 @@ impl Setup {
             changes: ChangeTypes::ALL,
             suspended: false,
             held: false,
-            retry: RetryPolicy { initial_delay_ms: STEP, max_delay_ms: STEP, jitter_percent: 0, ..RetryPolicy::default() },
+            retry: RetryPolicy {
+                initial_delay_ms: STEP,
+                max_delay_ms: STEP,
+                jitter_percent: 0,
+                ..RetryPolicy::default()
+            },
             max_in_flight: 2,
             host: "receiver".into(),
             config_hash: 0,
+            policy: Policy::default(),
+            claims: Claims::default(),
         }
     }
 
