@@ -222,7 +222,7 @@ fn report_engine(slots: u64, changes: u64) {
     let mut engine = Engine::claim(Settings::default(), Entries::default(), now);
     engine.plan(now, plan());
     let (gvk, kind) = (gvk(), Arc::new(gvk().group_kind()));
-    let mut see = |engine: &mut Engine, now: Now, number: u64, rv: u64| {
+    let see = |engine: &mut Engine, now: Now, number: u64, rv: u64| {
         let row = Arc::new(Row {
             gvk: Arc::clone(&gvk),
             uid: uid(number),
