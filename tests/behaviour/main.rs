@@ -8,6 +8,7 @@ mod bad_spec;
 mod bytes;
 mod coalescing;
 mod conditions;
+mod crash;
 mod delivery;
 mod edits;
 mod history;

@@ -10,6 +10,7 @@ use super::{ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Fact;
 use crate::plan::{Change, Requests, Scope};
+use crate::proof::{Mark, passed};
 
 impl Desk {
     /// The endpoint had it before everything was asked for again.
@@ -36,6 +37,7 @@ impl Subscription {
         let by_annotation = heard.requested_at != known.requested_at;
         if by_spec || by_annotation {
             let all = by_annotation || policy.resync_scope == Scope::All;
+            passed(if all { Mark::ResyncAll } else { Mark::ResyncParked });
             self.release_parked(shared, now);
             self.note_requests(shared, now, all, heard);
         }
