@@ -38,12 +38,21 @@ pub enum ClientError {
 
 /// A client for the API server that the kubeconfig names, or the one that kubectl or a pod would use. Asks nothing yet.
 pub async fn build(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
-    let config = configured(match kubeconfig {
-        Some(path) => from_file(path).await?,
-        None => Config::infer().await.map_err(|e| ClientError::Infer(infer_reason(&e)))?,
-    });
+    let config = config(kubeconfig).await?;
     tracing::info!(api_server = %config.cluster_url, "using the API server");
     Client::try_from(config).map_err(ClientError::Build)
+}
+
+/// One more client, which shares no connection with the others.
+pub async fn another(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
+    Client::try_from(config(kubeconfig).await?).map_err(ClientError::Build)
+}
+
+async fn config(kubeconfig: Option<&Path>) -> Result<Config, ClientError> {
+    Ok(configured(match kubeconfig {
+        Some(path) => from_file(path).await?,
+        None => Config::infer().await.map_err(|e| ClientError::Infer(infer_reason(&e)))?,
+    }))
 }
 
 async fn from_file(path: &Path) -> Result<Config, ClientError> {

@@ -80,6 +80,11 @@ pub struct OperatorConfig {
     #[arg(long, env = "CHANGEHOOK_MAX_IN_FLIGHT", value_name = "COUNT", default_value_t = 512,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_in_flight: u32,
+
+    /// How often, at least, each watch is compared with a list; a watch that lost an event is healed by then
+    #[arg(long, env = "CHANGEHOOK_RELIST_INTERVAL_SECONDS", value_name = "SECONDS", default_value_t = 3600,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub relist_interval_seconds: u64,
 }
 
 /// `changehook crds`.
@@ -117,6 +122,11 @@ impl OperatorConfig {
     /// The operator's own namespace.
     pub fn own_namespace(&self) -> String {
         namespace_or(self.namespace.as_deref(), Path::new(SERVICE_ACCOUNT_NAMESPACE))
+    }
+
+    /// How often watches are compared with lists.
+    pub fn relist_interval(&self) -> Duration {
+        Duration::from_secs(self.relist_interval_seconds)
     }
 
     /// How long a drain may take.

@@ -96,7 +96,7 @@ impl Selection {
         for row in known {
             let present = places.iter().find(|present| present.same_kind(place) && present.covers(&row));
             if let Some(present) = present.and_then(|present| self.sources.get_mut(&present.source)) {
-                if !present.rows.holds(&row) {
+                if present.rows.get(row.namespace.as_deref(), &row.uid).is_none() {
                     present.orphans.add(id, row);
                 }
             } else if let Some(source) = self.sources.get(&place.source) {
@@ -127,8 +127,16 @@ impl Selection {
         }
     }
 
-    /// The version of the source's last complete list, if there was one; for an absent kind the highest version seen.
-    pub fn synced(&self, source: &SourceId) -> Option<u64> {
+    /// The source's versions count anew: whatever it shows from here on is newer than what it has shown so far, and
+    /// nothing is concluded until its next list is complete.
+    pub fn rewind(&mut self, source: &SourceId) {
+        if let Some(source) = self.sources.get_mut(source) {
+            source.rewind();
+        }
+    }
+
+    /// What the source was last known to be complete in, if it was.
+    pub fn synced(&self, source: &SourceId) -> Option<Synced> {
         self.sources.get(source).and_then(Source::synced)
     }
 

@@ -3,7 +3,7 @@
 //! Touches nothing. Invariant: nothing is told to be gone but by a deletion, by a complete list that could read everything
 //! concerned, or by discovery.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::audience::Audience;
@@ -22,13 +22,24 @@ pub(super) struct Source {
     pub(super) audience: Audience,
     pub(super) orphans: Orphans,
     listing: bool,
-    /// The last complete list's version.
-    synced: Option<u64>,
+    /// How many lists were begun.
+    lists: u32,
+    standing: Standing,
     /// The version up to which what is not among the rows does not exist; `None` while that is not known.
     complete: Option<u64>,
     highest: u64,
-    /// Objects that the last list, or the watch since, could not read.
-    unreadable: BTreeSet<ObjectName>,
+    /// Objects that the last complete list, or what came since, could not read, with the number of that list.
+    unreadable: BTreeMap<ObjectName, u32>,
+}
+
+/// What the source as a whole was last known to be.
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    Unlisted,
+    /// Its last complete list was of this version.
+    Listed(u64),
+    /// Its kind is not served.
+    Absent,
 }
 
 impl Source {
@@ -39,10 +50,11 @@ impl Source {
             audience: Audience::default(),
             orphans: Orphans::default(),
             listing: false,
-            synced: None,
+            lists: 0,
+            standing: Standing::Unlisted,
             complete: None,
             highest: 0,
-            unreadable: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
         }
     }
 
@@ -53,8 +65,28 @@ impl Source {
         *self = Self { audience, ..Self::new(kind) };
     }
 
-    pub(super) fn synced(&self) -> Option<u64> {
-        self.synced
+    /// Versions count anew.
+    pub(super) fn rewind(&mut self) {
+        self.rows.rewind();
+        self.orphans.rewind();
+        (self.listing, self.standing, self.complete, self.highest) = (false, Standing::Unlisted, None, 0);
+    }
+
+    pub(super) fn synced(&self) -> Option<Synced> {
+        match self.standing {
+            Standing::Unlisted => None,
+            Standing::Listed(rv) => Some(Synced::Listed { rv, unreadable: self.unreadable() }),
+            Standing::Absent => Some(Synced::Absent),
+        }
+    }
+
+    /// What the last complete list, and what came since, leaves unknown.
+    fn unreadable(&self) -> Unreadable {
+        match self.complete {
+            Some(_) => Unreadable::Named(self.unreadable.keys().cloned().collect()),
+            // any object that was not shown may be the nameless one
+            None => Unreadable::Unknown,
+        }
     }
 
     pub(super) fn key(&self, row: &Row) -> ObjectKey {
@@ -63,59 +95,78 @@ impl Source {
 
     pub(super) fn apply(&mut self, event: SourceEvent, out: &mut Vec<Observation>) -> Option<Synced> {
         let by = if self.listing { ObservedBy::Relist } else { ObservedBy::Watch };
-        let synced = match event {
+        let completes = matches!(event, SourceEvent::ListEnded { .. } | SourceEvent::KindAbsent);
+        match event {
             SourceEvent::ListStarted => {
                 self.listing = true;
-                self.unreadable.clear();
+                self.lists = self.lists.wrapping_add(1);
+                if let Standing::Absent = self.standing {
+                    // it is back
+                    self.standing = Standing::Unlisted;
+                }
                 self.rows.start_list();
-                None
             }
             SourceEvent::Upsert(row) => {
                 self.advance(row.rv);
                 self.shown(&row);
                 self.change_rows(by, out, |rows, tell| rows.upsert(row, tell));
-                None
             }
             SourceEvent::Deleted { namespace, uid, rv } => {
                 self.advance(rv);
                 let by = ObservedBy::Watch;
-                self.change_rows(by, out, |rows, tell| rows.delete(namespace.as_deref(), &uid, rv, tell));
-                self.change_orphans(by, out, |row| (row.uid == uid && rv >= row.rv).then_some(rv));
-                None
+                self.deleted(namespace.as_deref(), &uid, rv, out);
+                self.change_orphans(by, out, |row, at| (row.uid == uid && rv >= at).then_some(rv));
             }
             SourceEvent::Unreadable(name) => {
                 self.change_rows(by, out, |rows, tell| rows.unreadable(&name, tell));
-                self.unreadable.insert(name);
-                None
+                self.unreadable.insert(name, self.lists);
             }
             SourceEvent::ListEnded { rv, unreadable } => {
                 self.listing = false;
                 self.highest = self.highest.max(rv);
-                self.synced = Some(rv);
+                self.standing = Standing::Listed(rv);
                 match unreadable {
                     Unreadable::Named(names) => {
                         self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.sweep(rv, &names, tell));
-                        self.unreadable.extend(names);
+                        let list = self.lists;
+                        self.unreadable.retain(|_, noted| *noted == list);
+                        self.unreadable.extend(names.into_iter().map(|name| (name, list)));
                         self.complete = Some(rv);
                     }
-                    // any object that was not shown may be the nameless one
                     Unreadable::Unknown => self.complete = None,
                 }
-                Some(Synced { rv })
             }
             SourceEvent::KindAbsent => {
                 let rv = self.highest;
                 self.listing = false;
                 self.unreadable.clear();
                 self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.clear(rv, tell));
-                self.change_orphans(ObservedBy::Relist, out, |row| Some(rv.max(row.rv)));
-                self.synced = Some(rv);
+                self.change_orphans(ObservedBy::Relist, out, |_, at| Some(rv.max(at)));
+                self.standing = Standing::Absent;
                 self.complete = Some(rv);
-                Some(Synced { rv })
             }
-        };
+        }
         self.settle_orphans(out);
-        synced
+        self.synced().filter(|_| completes)
+    }
+
+    /// An object without a row may be one that could not be read, of which an earlier life may have told.
+    fn deleted(&mut self, namespace: Option<&str>, uid: &Arc<str>, rv: u64, out: &mut Vec<Observation>) {
+        let by = ObservedBy::Watch;
+        if let Some(row) = self.rows.get(namespace, uid) {
+            if !self.unreadable.is_empty() && rv >= row.rv {
+                self.unreadable.remove(&name_of(row));
+            }
+            self.change_rows(by, out, |rows, tell| rows.delete(namespace, uid, rv, tell));
+        } else if self.complete.is_none() || !self.unreadable.is_empty() {
+            let object = ObjectKey { kind: Arc::clone(&self.kind), uid: Arc::clone(uid) };
+            out.extend(self.audience.within(namespace).map(|(subscription, _)| Observation {
+                subscription: subscription.clone(),
+                object: object.clone(),
+                seen: Seen::Gone { rv },
+                by,
+            }));
+        }
     }
 
     /// A watch is complete up to its newest event; within a list the order of objects says nothing.
@@ -139,8 +190,8 @@ impl Source {
     pub(super) fn settle_orphans(&mut self, out: &mut Vec<Observation>) {
         if let (false, false, Some(complete)) = (self.listing, self.orphans.is_empty(), self.complete) {
             let unreadable = std::mem::take(&mut self.unreadable);
-            self.change_orphans(ObservedBy::Relist, out, |row| {
-                (row.rv <= complete && !unreadable.contains(&name_of(row))).then_some(complete)
+            self.change_orphans(ObservedBy::Relist, out, |row, at| {
+                (at <= complete && !unreadable.contains_key(&name_of(row))).then_some(complete)
             });
             self.unreadable = unreadable;
         }
@@ -170,7 +221,7 @@ impl Source {
         });
     }
 
-    fn change_orphans(&mut self, by: ObservedBy, out: &mut Vec<Observation>, gone: impl Fn(&Row) -> Option<u64>) {
+    fn change_orphans(&mut self, by: ObservedBy, out: &mut Vec<Observation>, gone: impl Fn(&Row, u64) -> Option<u64>) {
         let kind = &self.kind;
         self.orphans.retain(gone, |subscription, row, rv| {
             let object = ObjectKey { kind: Arc::clone(kind), uid: Arc::clone(&row.uid) };

@@ -24,6 +24,7 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!(config.log_filter, telemetry::DEFAULT_FILTER);
     assert_eq!(config.shutdown_grace(), Duration::from_secs(25));
     assert_eq!(config.max_in_flight, 512);
+    assert_eq!(config.relist_interval(), Duration::from_hours(1));
 }
 
 #[test]
@@ -39,6 +40,7 @@ fn every_flag_is_read() {
         "--log-filter=debug,kube_client=info",
         "--shutdown-grace-seconds=5",
         "--max-in-flight=1",
+        "--relist-interval-seconds=5",
     ])
     .unwrap();
     assert_eq!(config.kubeconfig.as_deref(), Some(Path::new("/etc/changehook/kubeconfig")));
