@@ -6,7 +6,7 @@
 //! | [`api`] | the custom resources' types; their docs are user documentation | – |
 //! | [`chain`] | an error with its sources, on one line | – |
 //! | [`watch`] | list+watch of any kind; knows no subscription | core, chain |
-//! | [`ledger`] | where core's durable records are kept | core |
+//! | [`ledger`] | where core's durable records are kept | core, api, chain |
 //! | [`delivery`] | the engine's driver, one attempt, endpoint clients, the vetting resolver, Secrets | core, chain, ledger |
 //! | [`controller`] | reconcile: validate → dereference → plan → apply | core, api, chain, watch, delivery, status |
 //! | [`status`] | verdicts and engine views → one coalesced status patch | core, api, chain |

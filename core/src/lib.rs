@@ -13,6 +13,7 @@
 //! | [`retry`] | when the next attempt may go | outcome |
 //! | [`address`] | which addresses may be dialled | – |
 //! | [`proof`] | nothing: rules that tests can break, marks that they count | – |
+//! | [`lease`] | who may act, and until when | – |
 //! | [`ledger`] | durable records and their order, what is stored of them and when | object, outcome, plan, proof |
 //! | [`engine`] | slots, want(), scheduling, breaker, fairness | event, ledger, object, outcome, plan, proof, retry, select |
 //! | [`event`] | normalised rows, canonical JSON, fingerprints, ids, signatures, the envelope | object, plan |
@@ -22,6 +23,7 @@
 pub mod address;
 pub mod engine;
 pub mod event;
+pub mod lease;
 pub mod ledger;
 pub mod object;
 pub mod outcome;
@@ -35,7 +37,7 @@ pub mod select;
 pub struct Now {
     /// Milliseconds on a monotonic clock that starts anywhere; deadlines are measured with it.
     pub mono: u64,
-    /// Milliseconds since the Unix epoch; only ever shown or sent, never compared with `mono`.
+    /// Milliseconds since the Unix epoch; shown and sent. Only [`lease`] compares how far both clocks went.
     pub wall: i64,
 }
 

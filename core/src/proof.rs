@@ -11,6 +11,16 @@
 pub enum Rule {
     /// A request leaves only when its Sending record is durable.
     WriteAhead,
+    /// Acknowledgements are committed in time, however little may be written.
+    AcksNeverWait,
+    /// A commit's Head names the segments that the commit created.
+    SegmentsAreListed,
+    /// Each claim raises the term, so that no name is used twice.
+    ClaimRaisesTerm,
+    /// A segment that the Head does not name is not replayed.
+    UnlistedIsGarbage,
+    /// A record that was folded in is not replayed on top.
+    FoldedIsNotReplayed,
 }
 
 /// A branch of the protocol.
@@ -20,6 +30,34 @@ pub enum Rule {
 pub enum Mark {
     /// An event was declared.
     Declared,
+    /// Nothing may be written for a while.
+    BudgetEmpty,
+    /// Little may be written: commits are far apart.
+    BudgetLow,
+    /// A commit waited for its distance from the one before.
+    Spaced,
+    /// A commit takes so long that nothing is sent.
+    Stalled,
+    /// The tail was sealed into a segment.
+    Sealed,
+    /// The indexes are in a directory of their own.
+    Directory,
+    /// A ledger of another cluster, or a copy, was found.
+    ClaimForeign,
+    /// A Head that cannot be read was found.
+    ClaimCorrupt,
+    /// A part of a subscription's ledger was lost.
+    LoadLost,
+    /// A fold laid a subscription out anew.
+    FoldAnew,
+    /// A fold rewrote what was dirty.
+    FoldDirty,
+    /// A fold left out a subscription that is gone.
+    FoldForgotten,
+    /// What was known of a subscription that was deleted meanwhile was dropped.
+    Swept,
+    /// It was time to fold.
+    FoldDue,
 }
 
 #[cfg(feature = "proof")]

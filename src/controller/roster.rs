@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::mpsc;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
@@ -41,6 +43,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at a subscription that lacks nothing, give or take a fifth: a Secret may go without a word.
 const STEADY: Duration = Duration::from_mins(5);
+
+/// How long after the first list the records of subscriptions that are not there are kept: whatever went wrong with that
+/// list has been put right by then.
+const SWEEP_AFTER: Duration = Duration::from_mins(10);
 
 /// Why the controller ended.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +70,7 @@ pub struct Inputs {
     /// To the status writer.
     pub news: mpsc::Sender<News>,
     /// Called once the first list of subscriptions is complete.
-    pub listed: Box<dyn FnOnce() + Send>,
+    pub listed: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// One subscription.
@@ -97,6 +103,8 @@ pub struct Roster {
     timers: DelayQueue<SubscriptionId>,
     looks: FuturesUnordered<BoxFuture<'static, (SubscriptionId, u64, Look)>>,
     looks_started: u64,
+    /// When the records of subscriptions that are gone are dropped.
+    sweep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Roster {
@@ -114,6 +122,7 @@ impl Roster {
             timers: DelayQueue::new(),
             looks: FuturesUnordered::new(),
             looks_started: 0,
+            sweep: None,
         }
     }
 
@@ -149,6 +158,11 @@ impl Roster {
                     self.queue.push(id);
                 }
                 Some((id, number, look)) = self.looks.next() => self.looked(id, number, look).await?,
+                () = async { if let Some(due) = &mut self.sweep { due.await } }, if self.sweep.is_some() => {
+                    self.sweep = None;
+                    let known = self.entries.keys().cloned().collect();
+                    self.command(Command::Sweep(known)).await?;
+                }
                 () = stop.cancelled() => return Ok(()),
             }
         }
@@ -169,7 +183,10 @@ impl Roster {
                 for id in gone {
                     self.forget(&id).await?;
                 }
-                std::mem::replace(&mut self.inputs.listed, Box::new(|| {}))();
+                if let Some(listed) = self.inputs.listed.take() {
+                    listed();
+                    self.sweep = Some(Box::pin(sleep(SWEEP_AFTER)));
+                }
             }
             Event::Apply(object) => self.applied(object).await?,
             Event::Delete(object) => self.forget(&id(&object.metadata)).await?,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Ends, Engine, Gauges, Settings, View};
-use changehook_core::ledger::Entries;
+use changehook_core::ledger::{Entries, Usage};
 use changehook_core::object::{GroupKind, SourceEvent, SourceId};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::{Plan, SubscriptionId};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Courier;
 use super::endpoint::Endpoint;
 use super::metrics::{DeliveryEnd, Metrics};
-use crate::ledger::{LedgerError, LedgerStore};
+use crate::ledger::{FoldEnd, LedgerError, LedgerStore};
 
 /// How many sightings are taken in before the engine's turn.
 const SIGHTINGS_AT_ONCE: usize = 256;
@@ -60,6 +60,8 @@ pub enum Command {
     Assign(Box<Assignment>),
     /// A subscription is gone.
     Remove(SubscriptionId),
+    /// These are all that there are: what an earlier life knew of others can be dropped.
+    Sweep(BTreeSet<SubscriptionId>),
 }
 
 /// A plan with where its requests go and where its rows come from.
@@ -88,8 +90,8 @@ pub enum DriverError {
     /// The ledger is not ours any more, or does not answer.
     #[error("failed to keep the ledger")]
     Ledger(#[from] LedgerError),
-    /// The commit's own task died.
-    #[error("failed to finish a commit")]
+    /// The task of a commit or a fold died.
+    #[error("failed to finish a write to the ledger")]
     Commit(#[source] JoinError),
     /// Nobody watches any more, and nobody told them to stop.
     #[error("failed to hear from the watches: their channel is closed")]
@@ -131,7 +133,8 @@ pub struct Driver<S, R> {
     inputs: Inputs<R>,
     attempts: JoinSet<Outcome>,
     under_way: HashMap<Id, Attempt>,
-    commit: JoinSet<Result<u64, LedgerError>>,
+    commit: JoinSet<Result<(u64, Usage), LedgerError>>,
+    fold: JoinSet<Result<FoldEnd, LedgerError>>,
     untold: BTreeSet<SubscriptionId>,
     told_at: u64,
     rechecked_at: u64,
@@ -162,6 +165,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             attempts: JoinSet::new(),
             under_way: HashMap::new(),
             commit: JoinSet::new(),
+            fold: JoinSet::new(),
             untold: BTreeSet::new(),
             told_at: 0,
             rechecked_at: 0,
@@ -203,8 +207,14 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 Some(command) = self.inputs.commands.recv() => self.obey(command),
                 Some(joined) = self.attempts.join_next_with_id() => self.answered(joined),
                 Some(joined) = self.commit.join_next() => {
-                    let number = joined.map_err(DriverError::Commit)??;
-                    self.engine.committed((self.inputs.now)(), number);
+                    let (number, usage) = joined.map_err(DriverError::Commit)??;
+                    let now = (self.inputs.now)();
+                    self.engine.stored(now, usage);
+                    self.engine.committed(now, number);
+                }
+                Some(joined) = self.fold.join_next() => {
+                    let FoldEnd { done, usage } = joined.map_err(DriverError::Commit)??;
+                    self.engine.folded((self.inputs.now)(), done, usage);
                 }
                 () = wake => {}
                 () = self.inputs.stop.cancelled(), if !draining => {
@@ -220,6 +230,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             Action::Commit(batch) => {
                 let store = Arc::clone(&self.store);
                 self.commit.spawn(async move { commit(&*store, batch).await });
+            }
+            Action::Fold => {
+                let store = Arc::clone(&self.store);
+                self.fold.spawn(async move { store.fold().await });
             }
             Action::Send(attempt) => {
                 let courier = self.courier.clone();
@@ -305,6 +319,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
                 self.endpoints.insert(id, *assignment);
             }
+            Command::Sweep(known) => self.engine.sweep(now, &known),
             Command::Remove(id) => {
                 self.engine.remove(now, &id);
                 self.selection.remove(&id);
@@ -409,8 +424,8 @@ fn rounded_up(now: Now) -> Now {
     Now { mono: now.mono + 1, ..now }
 }
 
-async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<u64, LedgerError> {
-    store.commit(&batch).await.map(|()| batch.number)
+async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<(u64, Usage), LedgerError> {
+    store.commit(&batch).await.map(|usage| (batch.number, usage))
 }
 
 #[cfg(test)]

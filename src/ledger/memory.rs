@@ -5,9 +5,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use changehook_core::engine::Batch;
-use changehook_core::ledger::Entries;
+use changehook_core::ledger::{Entries, Usage};
 
-use super::{LedgerError, LedgerStore};
+use super::{FoldEnd, LedgerError, LedgerStore};
 
 /// See the module's head.
 #[derive(Debug, Default)]
@@ -21,11 +21,16 @@ impl LedgerStore for Memory {
         Ok(self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    async fn commit(&self, batch: &Batch) -> Result<(), LedgerError> {
+    async fn commit(&self, batch: &Batch) -> Result<Usage, LedgerError> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         for record in &batch.records {
             entries.apply(record);
         }
-        Ok(())
+        entries.sources = batch.sources.iter().cloned().collect();
+        Ok(Usage::default())
+    }
+
+    async fn fold(&self) -> Result<FoldEnd, LedgerError> {
+        Ok(FoldEnd { done: true, usage: Usage::default() })
     }
 }

@@ -1,24 +1,66 @@
 //! Where core's durable records are kept.
 //!
-//! Imports core only. Invariants: a commit is all or nothing; [`LedgerStore::claim`] sees every commit that was answered.
+//! Writes DeliveryLedger objects of the operator's own namespace, nothing else. Invariants: a commit is all or nothing;
+//! [`LedgerStore::claim`] sees every commit that was answered, and from then on no other process's commit succeeds; nothing
+//! is written without the leader's lease.
 //!
-//! This version has the in-memory store only: a restart of the operator starts from a new baseline.
+//! | file | idea |
+//! | --- | --- |
+//! | `kubernetes` | the default store: core's keeper, done with API calls |
+//! | `head` | the one write that is conditional, and what became of it if nobody said |
+//! | `objects` | one API call each, with a deadline |
+//! | `memory` | a store for trying things out, as lasting as the process |
+//! | `metrics` | what is counted |
 
+mod head;
+mod kubernetes;
 mod memory;
+mod metrics;
+mod objects;
 
 use std::future::Future;
 
 use changehook_core::engine::Batch;
-use changehook_core::ledger::Entries;
+use changehook_core::ledger::keeper::{FoldError, Refusal};
+use changehook_core::ledger::{Entries, Usage};
 
+pub use kubernetes::{Kubernetes, Setting};
 pub use memory::Memory;
+pub use metrics::Metrics;
 
-/// Why a ledger did not answer.
+/// Why a ledger is of no use any more: the process has to end, and the next leader to claim.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Another process has claimed the ledger since.
-    #[error("failed to commit: the ledger belongs to another leader now")]
+    /// Another process has claimed the ledger since, or somebody has edited it.
+    #[error("failed to commit: the ledger's head was written by somebody else; another leader, or a hand")]
     Fenced,
+    /// The Head is not there any more.
+    #[error("failed to commit: the ledger's head was deleted")]
+    Deleted,
+    /// The lease has ended.
+    #[error("failed to commit: this process is not the leader any more")]
+    NotLeader,
+    /// A form of the same name has another content.
+    #[error("failed to write {name}: there is another one of that name")]
+    Taken {
+        /// Which.
+        name: String,
+    },
+    /// What is stored must not be touched.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A part that was written is gone or changed.
+    #[error(transparent)]
+    Lost(#[from] FoldError),
+}
+
+/// How a fold ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoldEnd {
+    /// Whether anything was folded; if not, it is worth trying again.
+    pub done: bool,
+    /// What was written since this was last said.
+    pub usage: Usage,
 }
 
 /// A store for records.
@@ -26,6 +68,9 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// Takes the ledger over: from here on nobody else's commits succeed. Returns what is durable.
     fn claim(&self) -> impl Future<Output = Result<Entries, LedgerError>> + Send;
 
-    /// Makes a batch durable. Called one at a time.
-    fn commit(&self, batch: &Batch) -> impl Future<Output = Result<(), LedgerError>> + Send;
+    /// Makes a batch durable. Called one at a time; answers only when it is durable, however long that takes.
+    fn commit(&self, batch: &Batch) -> impl Future<Output = Result<Usage, LedgerError>> + Send;
+
+    /// Folds the journal. May run beside commits, but not beside another fold.
+    fn fold(&self) -> impl Future<Output = Result<FoldEnd, LedgerError>> + Send;
 }

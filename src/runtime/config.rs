@@ -85,6 +85,10 @@ pub struct OperatorConfig {
     #[arg(long, env = "CHANGEHOOK_RELIST_INTERVAL_SECONDS", value_name = "SECONDS", default_value_t = 3600,
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub relist_interval_seconds: u64,
+
+    /// Where the record of what each endpoint has acknowledged is kept; memory is for trying things out: a restart forgets
+    #[arg(long, env = "CHANGEHOOK_LEDGER", value_name = "STORE", value_enum, default_value_t = LedgerKind::Kubernetes)]
+    pub ledger: LedgerKind,
 }
 
 /// `changehook crds`.
@@ -93,6 +97,15 @@ pub struct CrdsConfig {
     /// Write one file for each definition into this directory instead of printing them
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LedgerKind {
+    /// In DeliveryLedger objects of the operator's own namespace.
+    Kubernetes,
+    /// Nowhere durable.
+    Memory,
 }
 
 /// Form of the log lines.

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
-use super::config::OperatorConfig;
+use super::config::{LedgerKind, OperatorConfig};
 use super::liveness::Liveness;
 use super::readiness::GateHandle;
 use super::tasks::{Stage, Tasks};
@@ -25,9 +25,9 @@ use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
 use crate::delivery::secrets::Secrets;
-use crate::ledger::Memory;
+use crate::ledger::{Kubernetes, Memory};
 use crate::watch::{Connection, MakeClient, Past, Report, Sources};
-use crate::{delivery, status, watch};
+use crate::{delivery, ledger, status, watch};
 
 /// Rows on their way from the watches to the driver.
 const REPORTS: usize = 2048;
@@ -39,6 +39,7 @@ pub(super) struct Metrics {
     watch: watch::Metrics,
     delivery: delivery::metrics::Metrics,
     status: status::metrics::Metrics,
+    ledger: ledger::Metrics,
 }
 
 impl Metrics {
@@ -47,6 +48,7 @@ impl Metrics {
             watch: watch::Metrics::register(registry),
             delivery: delivery::metrics::Metrics::register(registry),
             status: status::metrics::Metrics::register(registry),
+            ledger: ledger::Metrics::register(registry),
         }
     }
 }
@@ -114,9 +116,26 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     };
     let caps = Caps { global: config.max_in_flight, ..Caps::default() };
     let settings = Settings { caps, ..Settings::default() };
-    let driver = Driver::claim(settings, Arc::new(Memory::default()), courier, metrics.delivery, inputs);
-    let driver = driver.await.map_err(RoomsError::Ledger)?;
-    tasks.spawn(Stage::Work, "driver", |_| driver.run());
+    match config.ledger {
+        LedgerKind::Kubernetes => {
+            let store = Kubernetes::new(ledger::Setting {
+                client: client.clone(),
+                namespace: config.own_namespace(),
+                holder: u64::from(random()) << 32 | u64::from(random()),
+                is_leader: Box::new(|| true),
+                metrics: metrics.ledger,
+            });
+            let driver = Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs);
+            let driver = driver.await.map_err(RoomsError::Ledger)?;
+            tasks.spawn(Stage::Work, "driver", |_| driver.run());
+        }
+        LedgerKind::Memory => {
+            tracing::warn!("the ledger is in memory: a restart forgets what was acknowledged and what is owed");
+            let driver = Driver::claim(settings, Arc::new(Memory::default()), courier, metrics.delivery, inputs);
+            let driver = driver.await.map_err(RoomsError::Ledger)?;
+            tasks.spawn(Stage::Work, "driver", |_| driver.run());
+        }
+    }
 
     let (events, publisher) = status::events::channel(metrics.status.clone());
     let inputs = status::writer::Inputs {
@@ -135,7 +154,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         recheck: rechecks,
         commands,
         news,
-        listed: Box::new(move || subscriptions_listed.open()),
+        listed: Some(Box::new(move || subscriptions_listed.open())),
     };
     let roster = Roster::new(client, Context { sources, secrets, policy }, inputs);
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));

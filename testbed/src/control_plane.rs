@@ -148,7 +148,12 @@ impl ControlPlane {
 
     /// The same for another user.
     pub async fn client_for_token(&self, token: &str) -> Result<Client> {
-        let text = kubeconfig::render(&self.url(), Some(&self.pki.ca_pem), token);
+        self.client_of(&self.url(), token).await
+    }
+
+    /// The same for another API server with the same keys.
+    pub(crate) async fn client_of(&self, url: &str, token: &str) -> Result<Client> {
+        let text = kubeconfig::render(url, Some(&self.pki.ca_pem), token);
         let parsed = Kubeconfig::from_yaml(&text).context("failed to read a kubeconfig")?;
         let mut config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
             .await
@@ -284,13 +289,27 @@ impl ControlPlane {
 
     /// Starts the API server on its port, with etcd's data.
     pub async fn start_api_server(&self) -> Result<()> {
+        let child = self.run_api_server("kube-apiserver", self.port, self.etcd_address()).await?;
+        *self.api_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        Ok(())
+    }
+
+    /// Where etcd listens.
+    pub(crate) fn etcd_address(&self) -> SocketAddr {
+        loopback(self.etcd_port)
+    }
+
+    /// An API server of this name, ready.
+    pub(crate) async fn run_api_server(&self, name: &str, port: u16, etcd: SocketAddr) -> Result<Child> {
         let dir = self.scratch.path();
         let file = |flag: &str, name: &str| format!("--{flag}={}", dir.join(name).display());
+        // the first one's log is the one that is looked at
+        let audit_log = if port == self.port { "audit.log".to_owned() } else { format!("{name}-audit.log") };
         let mut command = Command::new(&self.tools.kube_apiserver);
         command
-            .arg(format!("--etcd-servers=http://{}", loopback(self.etcd_port)))
+            .arg(format!("--etcd-servers=http://{etcd}"))
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-            .arg(format!("--secure-port={}", self.port))
+            .arg(format!("--secure-port={port}"))
             .args([file("cert-dir", "certs"), file("tls-cert-file", "server.crt")])
             .arg(file("tls-private-key-file", "server.key"))
             .args(["--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/24"])
@@ -301,12 +320,12 @@ impl ControlPlane {
             .arg("--disable-admission-plugins=ServiceAccount,TaintNodesByCondition,Priority,RuntimeClass")
             .args(["--endpoint-reconciler-type=none", "--enable-priority-and-fairness=false", "--profiling=false"])
             .args(["--event-ttl=10m", "--allow-privileged=true", "--shutdown-delay-duration=0s"])
-            .args([file("audit-policy-file", "audit-policy.yaml"), file("audit-log-path", "audit.log")])
+            .args([file("audit-policy-file", "audit-policy.yaml"), file("audit-log-path", &audit_log)])
             .args(["--audit-log-mode=blocking", "--audit-log-maxsize=0"]);
-        let child = Child::spawn("kube-apiserver", command, &dir.join("kube-apiserver.log"))?;
+        let child = Child::spawn(name, command, &dir.join(format!("{name}.log")))?;
         // a client would only be a slow way to see that nobody listens yet
-        ready(&child, || async { TcpStream::connect(self.address()).await.context("nobody listens") }).await?;
-        let client = self.client().await?;
+        ready(&child, || async { TcpStream::connect(loopback(port)).await.context("nobody listens") }).await?;
+        let client = self.client_of(&format!("https://{}", loopback(port)), &self.admin_token).await?;
         ready(&child, || async {
             let request = http::Request::get("/readyz").body(Vec::new()).context("failed to build a request")?;
             client.request_text(request).await.context("the API server is not ready")?;
@@ -314,8 +333,7 @@ impl ControlPlane {
             Api::<Namespace>::all(client.clone()).get("default").await.context("no namespace default yet")
         })
         .await?;
-        *self.api_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
-        Ok(())
+        Ok(child)
     }
 
     /// The process ids of API server and etcd, as far as they run.
@@ -368,7 +386,7 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(loopback(0)).context("failed to find a free port")?;
     Ok(listener.local_addr().context("failed to find a free port")?.port())
 }

@@ -7,13 +7,19 @@
 //! | [`process`] | child processes that end with their parent, however it ends |
 //! | [`scratch`] | temporary folders that do not pile up |
 //! | [`control_plane`] | etcd and kube-apiserver on loopback, clients, tokens, kubectl |
+//! | [`second`] | a second API server on the same etcd, with a view that can be frozen |
+//! | [`link`] | a way for TCP connections that can be frozen |
 //! | [`manifests`] | server-side apply of YAML files |
 //! | [`audit`] | what the API server was asked, from its audit log |
 //! | [`receiver`] | an HTTP/1.1 endpoint with scripted faults, which records every request |
 //! | [`fault_proxy`] | an API server that fails on request |
 //! | [`program`] | the operator's program, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
+//! | [`ledger`] | the operator's records: lost, damaged, copied, brought back |
 //! | [`mirror`] | what a careful receiver knows, compared with the cluster |
+//! | [`unrest`] | objects that change all the time |
+//! | [`rounds`] | kill -9 again and again under load, in tests and in `cargo soak` |
+//! | [`tally`] | every event, request by request: repeats, and what must never be told |
 //! | [`interrupt`] | being told to stop |
 //! | [`usage`] | memory and processor time of a process |
 //! | [`wait`] | waiting for a condition with a deadline |
@@ -27,6 +33,8 @@ pub mod fault_proxy;
 mod http1;
 pub mod interrupt;
 pub mod kubeconfig;
+pub mod ledger;
+pub mod link;
 pub mod manifests;
 pub mod mirror;
 pub mod operator;
@@ -34,8 +42,12 @@ mod pki;
 pub mod process;
 pub mod program;
 pub mod receiver;
+pub mod rounds;
 pub mod scratch;
+pub mod second;
+pub mod tally;
 pub mod tools;
+pub mod unrest;
 pub mod usage;
 pub mod wait;
 
@@ -45,6 +57,7 @@ pub use fault_proxy::FaultProxy;
 pub use mirror::Mirror;
 pub use operator::{Operator, OperatorOptions};
 pub use receiver::{Receiver, Reply};
+pub use tally::Tally;
 pub use wait::eventually;
 
 /// Lower-case hexadecimal digits.

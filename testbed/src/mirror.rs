@@ -109,7 +109,7 @@ fn text(value: &Value) -> &str {
 }
 
 /// Without what the payload leaves out: the server's bookkeeping, and what kubectl keeps for itself.
-fn normalised(object: &Value) -> Value {
+pub(crate) fn normalised(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("managedFields");
@@ -148,6 +148,7 @@ mod tests {
             arrived: Instant::now(),
             arrived_at: SystemTime::now(),
             finished: None,
+            status: None,
             method: "POST".to_owned(),
             target: "/".to_owned(),
             headers: vec![("X-Signature-256".to_owned(), sign(body.as_bytes(), key.as_bytes()).into())],

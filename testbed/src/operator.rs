@@ -1,8 +1,8 @@
 //! The operator as a child process, under a real ServiceAccount token with least RBAC: never as cluster admin.
 //!
 //! Takes the program's path (a test of the root package has it from Cargo) and knows of it only the command line and
-//! the log line `admin server listening` with the field `address`. One operator watches all namespaces, so two on one
-//! control plane both deliver.
+//! the log line `admin server listening` with the field `address`. One operator watches all namespaces, so two with
+//! namespaces of their own both deliver; two in one namespace are replicas of each other.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use crate::{
     ControlPlane,
     error::{Context, Error, Result},
     eventually, http1,
-    process::{Child, Signal},
+    process::{self, Child, Signal},
     scratch::Scratch,
     usage,
 };
@@ -85,23 +85,36 @@ impl<'a> OperatorOptions<'a> {
         self.control_plane.kubeconfig_for_token(&token, self.server_override.as_deref())
     }
 
-    fn configure(&self, command: &mut Command, kubeconfig: &Path) {
+    fn launch(&self, kubeconfig: &Path) -> Launch {
         let own = [("kubeconfig", kubeconfig.display().to_string()), ("namespace", self.namespace.clone())];
         let others = self.settings.iter().map(|(name, value)| (*name, value.clone()));
+        let (mut args, mut env) = (vec!["operator".to_owned()], self.env.clone());
         for (name, value) in own.into_iter().chain(others) {
             if self.by_environment {
-                command.env(format!("CHANGEHOOK_{}", name.replace('-', "_").to_uppercase()), value);
+                env.push((format!("CHANGEHOOK_{}", name.replace('-', "_").to_uppercase()), value));
             } else {
-                command.args([format!("--{name}"), value]);
+                args.extend([format!("--{name}"), value]);
             }
         }
+        args.extend(self.reach.iter().chain(&self.args).cloned());
+        Launch { binary: self.binary.clone(), args, env, ready_within: self.ready_within }
     }
+}
+
+/// All that is needed to start it once more.
+#[derive(Clone, Debug)]
+struct Launch {
+    binary: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    ready_within: Duration,
 }
 
 /// A running operator. Killed on drop.
 #[derive(Debug)]
 pub struct Operator {
     child: Child,
+    launch: Launch,
     admin: SocketAddr,
     // last: the log goes after the child
     _scratch: Scratch,
@@ -110,42 +123,53 @@ pub struct Operator {
 impl Operator {
     /// Starts it and waits until it is ready.
     pub async fn start(options: OperatorOptions<'_>) -> Result<Self> {
-        let within = options.ready_within;
-        let operator = Self::start_unready(options).await?;
-        let ready = eventually(within, || async {
-            if operator.child.ended().is_some() {
-                return Ok(Err("it ended".to_owned()));
-            }
-            let (status, body) = operator.readyz().await.map_err(|error| format!("{error:?}"))?;
-            if status == StatusCode::OK { Ok(Ok(())) } else { Err(format!("/readyz said {status}: {}", body.trim())) }
-        })
-        .await;
-        match ready {
-            Ok(Ok(())) => Ok(operator),
-            Ok(Err(reason)) => Err(operator.child.error(&format!("did not get ready: {reason}"))),
-            Err(error) => Err(operator.child.error(&format!("did not get ready: {error}"))),
-        }
+        Self::start_unready(options).await?.ready().await
     }
 
     /// Starts it and waits only until its admin server listens: for tests in which it cannot get ready.
     pub async fn start_unready(options: OperatorOptions<'_>) -> Result<Self> {
         let kubeconfig = options.prepare().await?;
-        Self::spawn(&options, &kubeconfig).await
+        Self::spawn(options.launch(&kubeconfig)).await
     }
 
-    async fn spawn(options: &OperatorOptions<'_>, kubeconfig: &Path) -> Result<Self> {
+    /// Starts one with the same program, namespace, account, token and settings, and waits until it is ready: the same
+    /// one restarted if this one has ended, else a replica.
+    pub async fn again(&self) -> Result<Self> {
+        self.again_unready().await?.ready().await
+    }
+
+    /// The same, but waits only until its admin server listens.
+    pub async fn again_unready(&self) -> Result<Self> {
+        Self::spawn(self.launch.clone()).await
+    }
+
+    async fn ready(self) -> Result<Self> {
+        let ready = eventually(self.launch.ready_within, || async {
+            if self.child.ended().is_some() {
+                return Ok(Err("it ended".to_owned()));
+            }
+            let (status, body) = self.readyz().await.map_err(|error| format!("{error:?}"))?;
+            if status == StatusCode::OK { Ok(Ok(())) } else { Err(format!("/readyz said {status}: {}", body.trim())) }
+        })
+        .await;
+        match ready {
+            Ok(Ok(())) => Ok(self),
+            Ok(Err(reason)) => Err(self.child.error(&format!("did not get ready: {reason}"))),
+            Err(error) => Err(self.child.error(&format!("did not get ready: {error}"))),
+        }
+    }
+
+    async fn spawn(launch: Launch) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let mut command = Command::new(&options.binary);
+        let mut command = Command::new(&launch.binary);
         command
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "LLVM_PROFILE_FILE"))
             .env("RUST_BACKTRACE", "1")
-            .envs(options.env.iter().map(|(name, value)| (name, value)))
-            .arg("operator");
-        options.configure(&mut command, kubeconfig);
-        command.args(&options.reach).args(&options.args);
+            .envs(launch.env.iter().map(|(name, value)| (name, value)))
+            .args(&launch.args);
         let child = Child::spawn("changehook operator", command, &scratch.path().join("operator.log"))?;
-        let listening = eventually(options.ready_within, || async {
+        let listening = eventually(launch.ready_within, || async {
             // its end is looked at before its log, so that a last line is not missed
             let ended = child.ended().is_some();
             match admin_address(&child.log()) {
@@ -156,7 +180,7 @@ impl Operator {
         })
         .await;
         match listening {
-            Ok(Some(admin)) => Ok(Self { child, admin, _scratch: scratch }),
+            Ok(Some(admin)) => Ok(Self { child, launch, admin, _scratch: scratch }),
             Ok(None) | Err(_) => Err(child.error("did not say where its admin server listens")),
         }
     }
@@ -170,6 +194,19 @@ impl Operator {
     /// SIGKILL, then waits until it is gone.
     pub async fn kill(&self) -> Result<ExitStatus> {
         self.child.kill().await
+    }
+
+    /// SIGSTOP, then waits until it stands still: it holds its connections, and knows of nothing.
+    pub async fn pause(&self) -> Result<()> {
+        self.child.signal(Signal::Stop);
+        let stands_still = || async { process::is_stopped(self.pid()).then_some(()) };
+        let still = eventually(Duration::from_secs(10), stands_still).await;
+        still.map_err(|error| self.child.error(&format!("did not stand still: {error}")))
+    }
+
+    /// SIGCONT: it goes on where [`Self::pause`] stopped it.
+    pub fn resume(&self) {
+        self.child.signal(Signal::Continue);
     }
 
     /// Any signal, without waiting.

@@ -205,13 +205,23 @@ async fn run_to_end(mut command: Command, input: Vec<u8>) -> Result<Output> {
 
 /// Whether a process with this id is there and not merely waiting to be reaped (Linux: a zombie counts as gone).
 pub fn is_running(pid: u32) -> bool {
-    if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        // the name in parentheses may contain anything; the state is the first letter after the last one
-        let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
-        return !matches!(state, Some('Z' | 'X') | None);
+    if let Some(state) = state(pid) {
+        return !matches!(state, 'Z' | 'X');
     }
     // SAFETY: signal 0 sends nothing, it only asks.
     !cfg!(target_os = "linux") && unsafe { libc::kill(pid as libc::pid_t, 0) } == 0
+}
+
+/// Whether a signal has stopped this process (Linux).
+pub fn is_stopped(pid: u32) -> bool {
+    state(pid) == Some('T')
+}
+
+/// The kernel's letter for what a process does (Linux).
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // the name in parentheses may contain anything; the state is the first letter after the last one
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
 /// The last lines of a log.

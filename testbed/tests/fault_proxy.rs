@@ -11,7 +11,7 @@ use kube::{
 };
 use testbed::{
     ControlPlane, FaultProxy,
-    fault_proxy::{Fault, Matcher, Times},
+    fault_proxy::{Fault, Matcher, Moment, Times},
 };
 use tokio::time::timeout;
 
@@ -183,4 +183,96 @@ async fn kubes_own_watcher_works_through_it_and_lists_again_after_410() {
     assert_eq!(told, 1);
     assert!(matches!(seen, Err(watcher::Error::WatchError(status)) if status.code == 410));
     assert!(matches!(next().await.unwrap().unwrap(), watcher::Event::Init));
+}
+
+#[tokio::test]
+async fn a_write_is_done_or_not_whatever_its_client_is_told() {
+    let setting = Setting::new().await;
+    let proxy = &setting.proxy;
+    let write = async |name: &str| -> Result<(), kube::Error> {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let map = ConfigMap { metadata, ..ConfigMap::default() };
+        setting.proxied.create(&PostParams::default(), &map).await.map(|_| ())
+    };
+    let exists = async |name: &str| setting.direct.get_opt(name).await.unwrap().is_some();
+    let writes = || Matcher::writes("configmaps");
+
+    proxy.inject(writes(), Fault::DoneThenStatus(504), Times::Once);
+    assert!(matches!(write("timeout").await, Err(kube::Error::Api(status)) if status.code == 504));
+    proxy.inject(writes(), Fault::DoneThenClose, Times::Once);
+    write("closed").await.unwrap_err();
+    proxy.inject(writes(), Fault::Status(409), Times::Once);
+    assert!(matches!(write("refused").await, Err(kube::Error::Api(status)) if status.code == 409));
+    let silent = proxy.inject(writes(), Fault::DoneThenHang, Times::Once);
+    assert!(timeout(Duration::from_secs(1), write("silent")).await.is_err() && silent.hits() == 1);
+    for (name, done) in [("timeout", true), ("closed", true), ("refused", false), ("silent", true)] {
+        assert_eq!(exists(name).await, done, "{name}");
+    }
+    let bodies: Vec<u64> = proxy.seen(&writes()).iter().map(|seen| seen.bytes).collect();
+    assert!(bodies.len() == 4 && bodies.iter().all(|bytes| (20..500).contains(bytes)), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn the_nth_write_is_held_before_or_after_it_is_done_until_it_is_released_or_given_up() {
+    let setting = Setting::new().await;
+    let write = |name: &str| {
+        let (api, name) = (setting.proxied.clone(), name.to_owned());
+        let metadata = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
+        let map = ConfigMap { metadata, ..ConfigMap::default() };
+        tokio::spawn(async move { api.create(&PostParams::default(), &map).await.map(|_| ()) })
+    };
+    let exists = async |name: &str| setting.direct.get_opt(name).await.unwrap().is_some();
+    let stop = |nth, moment| setting.proxy.stop_at(Matcher::writes("configmaps"), nth, moment);
+
+    let held = stop(2, Moment::Before);
+    write("first").await.unwrap().unwrap();
+    let second = write("second");
+    assert_eq!(held.reached(SOON).await.unwrap().method, "POST");
+    assert!(!exists("second").await && !second.is_finished());
+    held.release();
+    second.await.unwrap().unwrap();
+
+    let held = stop(1, Moment::After);
+    let after = write("after");
+    held.reached(SOON).await.unwrap();
+    assert!(exists("after").await && !after.is_finished());
+    drop(held);
+    after.await.unwrap().unwrap_err();
+
+    let held = stop(1, Moment::Before);
+    let never = write("never");
+    held.reached(SOON).await.unwrap();
+    drop(held);
+    never.await.unwrap().unwrap_err();
+    assert!(!exists("never").await);
+
+    // the client dies, and its write arrives late
+    let held = stop(1, Moment::Before);
+    let late = write("late");
+    held.reached(SOON).await.unwrap();
+    late.abort();
+    late.await.unwrap_err();
+    assert!(!exists("late").await);
+    held.release();
+    testbed::eventually(SOON, async || exists("late").await.then_some(())).await.unwrap();
+
+    assert!(stop(1, Moment::Before).reached(Duration::from_millis(50)).await.is_err());
+}
+
+#[tokio::test]
+async fn exactly_one_event_of_one_object_gets_lost() {
+    let setting = Setting::new().await;
+    let mut watch = setting.watch().await;
+    let lost = setting.proxy.inject(Matcher::watches("configmaps"), Fault::drop_event("DELETED", "a"), Times::Once);
+    for name in ["a", "b"] {
+        setting.create(name).await;
+        assert_eq!(watch.next().await, pair("ADDED", name));
+    }
+    for name in ["b", "a"] {
+        setting.direct.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    setting.create("a").await;
+    assert_eq!([watch.next().await, watch.next().await], [pair("DELETED", "b"), pair("ADDED", "a")]);
+    setting.direct.delete("a", &DeleteParams::default()).await.unwrap();
+    assert_eq!((watch.next().await, lost.hits()), (pair("DELETED", "a"), 1));
 }

@@ -5,7 +5,9 @@ use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::{Api, api::PostParams};
-use testbed::{ControlPlane, Operator, OperatorOptions, Receiver, Reply, process};
+use testbed::{ControlPlane, Operator, OperatorOptions, Receiver, Reply, eventually, process};
+
+const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn its_account_may_watch_the_named_kinds_and_read_single_secrets_and_nothing_else() {
@@ -16,12 +18,16 @@ async fn its_account_may_watch_the_named_kinds_and_read_single_secrets_and_nothi
     assert!(whoami.contains("system:serviceaccount:rights:changehook"), "{whoami}");
 
     let reviews: Api<SubjectAccessReview> = Api::all(control_plane.client().await.unwrap());
-    let may = async |verb: &str, group: &str, resource: &str, subresource: &str| {
+    let may = async |verb: &str, namespace: &str, group: &str, resource: &str, name: &str| {
+        // of a resource's parts only the status is asked for, by its whole name
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let asked = ResourceAttributes {
             verb: Some(verb.to_owned()),
+            namespace: Some(namespace.to_owned()),
             group: Some(group.to_owned()),
             resource: Some(resource.to_owned()),
             subresource: Some(subresource.to_owned()),
+            name: Some(name.to_owned()),
             ..ResourceAttributes::default()
         };
         let spec = SubjectAccessReviewSpec {
@@ -32,19 +38,28 @@ async fn its_account_may_watch_the_named_kinds_and_read_single_secrets_and_nothi
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
     };
-    for (verb, group, resource, subresource, expected) in [
-        ("watch", "", "configmaps", "", true),
-        ("list", "apps", "deployments", "", true),
-        ("watch", "example.com", "widgets", "", true),
-        ("get", "", "secrets", "", true),
-        ("patch", "changehook.dev", "webhooksubscriptions", "status", true),
-        ("patch", "changehook.dev", "webhooksubscriptions", "", false),
-        ("list", "", "secrets", "", false),
-        ("watch", "", "secrets", "", false),
-        ("delete", "", "configmaps", "", false),
-        ("watch", "apps", "daemonsets", "", false),
+    for (verb, namespace, group, resource, name, expected) in [
+        ("watch", "", "", "configmaps", "", true),
+        ("list", "", "apps", "deployments", "", true),
+        ("watch", "", "example.com", "widgets", "", true),
+        ("get", "", "", "secrets", "", true),
+        ("patch", "", "changehook.dev", "webhooksubscriptions/status", "", true),
+        ("patch", "", "changehook.dev", "webhooksubscriptions", "", false),
+        ("list", "", "", "secrets", "", false),
+        ("watch", "", "", "secrets", "", false),
+        ("delete", "", "", "configmaps", "", false),
+        ("watch", "", "apps", "daemonsets", "", false),
+        ("get", "", "", "namespaces", "kube-system", true),
+        ("get", "", "", "namespaces", "default", false),
+        ("list", "rights", "changehook.dev", "deliveryledgers", "", true),
+        ("update", "rights", "changehook.dev", "deliveryledgers", "any", true),
+        ("delete", "rights", "changehook.dev", "deliveryledgers", "any", true),
+        ("watch", "rights", "changehook.dev", "deliveryledgers", "", false),
+        ("list", "default", "changehook.dev", "deliveryledgers", "", false),
+        ("list", "", "changehook.dev", "deliveryledgers", "", false),
     ] {
-        assert_eq!(may(verb, group, resource, subresource).await, expected, "{verb} {group}/{resource}/{subresource}");
+        let allowed = may(verb, namespace, group, resource, name).await;
+        assert_eq!(allowed, expected, "{verb} {group}/{resource} {name} in {namespace:?}");
     }
 }
 
@@ -76,12 +91,23 @@ async fn it_is_started_found_ready_asked_and_stopped() {
         assert!(log.contains(part), "{part:?} is missing in {log}");
     }
     assert!(log.contains("env: extra \n"), "nothing of the test's environment is passed on: {log}");
+
+    operator.pause().await.unwrap();
+    assert!(process::is_stopped(operator.pid()));
+    operator.resume();
+    eventually(SOON, || async { (!process::is_stopped(operator.pid())).then_some(()) }).await.unwrap();
+    let args = |operator: &Operator| operator.log().lines().next().map(str::to_owned);
+    let replica = operator.again().await.unwrap();
+    assert!(process::is_running(operator.pid()) && args(&replica) == args(&operator));
+    replica.kill().await.unwrap();
+    let restarted = replica.again().await.unwrap();
+    assert!(args(&restarted) == args(&operator) && !process::is_running(replica.pid()));
+
     assert!(operator.stop().await.unwrap().success());
     assert!(operator.log().ends_with("draining\n") && !process::is_running(operator.pid()));
 
     std::fs::write(&binary, "#!/bin/sh\necho no such flag >&2; exit 2\n").unwrap();
-    let options =
-        OperatorOptions { ready_within: Duration::from_secs(20), ..OperatorOptions::new(&binary, control_plane) };
+    let options = OperatorOptions { ready_within: SOON, ..OperatorOptions::new(&binary, control_plane) };
     let error = Operator::start(options).await.unwrap_err().to_string();
     assert!(error.contains("no such flag") && error.contains("exit status: 2"), "{error}");
 }

@@ -51,6 +51,7 @@ pub struct LastDelivery {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Desk {
     pub plan: Plan,
     pub baselines: BTreeMap<Arc<GroupKind>, Baseline>,

@@ -14,6 +14,7 @@ use crate::Now;
 use crate::ledger::{Acked, Book, Fact, Mark};
 use crate::object::{GroupKind, ObjectKey};
 use crate::plan::{Change, Plan, SubscriptionId};
+use crate::proof::{Mark as Passed, passed};
 
 impl Engine {
     /// A subscription is new, or was edited. Follow it with [`Engine::replanned`] for each object it now sees, then with
@@ -44,6 +45,16 @@ impl Engine {
         desk.paused_until = 0;
         shared.ring.enlist(&desk.plan.namespace, &id);
         shared.mark_changed(desk);
+    }
+
+    /// What an earlier life knew of subscriptions that are not among these is dropped: they were deleted meanwhile.
+    pub fn sweep(&mut self, now: Now, known: &BTreeSet<SubscriptionId>) {
+        let gone: Vec<SubscriptionId> = self.unclaimed.keys().filter(|id| !known.contains(*id)).cloned().collect();
+        for id in gone {
+            passed(Passed::Swept);
+            self.unclaimed.remove(&id);
+            self.shared.journal.add(now, &id, Fact::Forget);
+        }
     }
 
     /// The subscription is gone: nothing more is started for it, what it owed is dropped.

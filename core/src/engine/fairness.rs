@@ -50,6 +50,7 @@ pub(super) enum Gate {
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 struct Load {
     in_flight: u32,
     /// Of these, retries and probes.
@@ -72,6 +73,7 @@ impl Load {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Ring {
     caps: Caps,
     /// With the gate that opened for them, if that is why they have a turn.

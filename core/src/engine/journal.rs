@@ -1,26 +1,32 @@
-//! The records that are not durable yet: group commit, one batch at a time.
+//! The records that are not durable yet: group commit, one batch at a time, within a budget.
 //!
 //! Touches nothing. Invariants: batches are handed out in order of sequence, the next one only when the one before is
-//! durable; a record that somebody waits for goes at once, the others wait for company, but no longer than allowed.
+//! durable; a record that somebody waits for goes as soon as the budget lets commits follow each other, the others wait for
+//! company, but no longer than allowed, whatever the budget says; while a commit takes too long nothing may be sent.
 
 use std::collections::BTreeMap;
 
-use super::Batch;
+use super::{Batch, Settings};
 use crate::Now;
-use crate::ledger::{Fact, Record};
+use crate::ledger::budget::Budget;
+use crate::ledger::{Fact, Record, Usage};
 use crate::object::SourceId;
 use crate::plan::SubscriptionId;
+use crate::proof::{Mark, Rule, broken, passed};
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Journal {
     /// How long a record that nobody waits for may wait for company.
     patience: u64,
+    stall_after: u64,
     seq: u64,
     durable: u64,
     /// The last batch's number.
     batches: u64,
-    /// The batch under way: its number, and the sequence it reaches to.
-    under_way: Option<(u64, u64)>,
+    under_way: Option<UnderWay>,
+    /// A stalled commit was noticed.
+    stall_noticed: bool,
     records: Vec<Record>,
     /// When the oldest of them was made; monotonic.
     since: u64,
@@ -29,21 +35,43 @@ pub(super) struct Journal {
     last_commit: Option<i64>,
     /// The highest version that each source has shown; every commit carries them all.
     pub sources: BTreeMap<SourceId, u64>,
+    budget: Budget,
+    /// When the last batch was handed out; monotonic.
+    last_start: u64,
+    /// The next batch that somebody waits for is not handed out before; monotonic.
+    not_before: u64,
+    /// Nothing is left to write: nothing is declared before; monotonic.
+    broke_until: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    number: u64,
+    /// The sequence it reaches to.
+    seq: u64,
+    /// Monotonic.
+    since: u64,
 }
 
 impl Journal {
-    pub fn new(seq: u64, patience: u64) -> Self {
+    pub fn new(seq: u64, settings: &Settings) -> Self {
         Self {
-            patience,
+            patience: settings.ack_delay,
+            stall_after: settings.stall_after,
             seq,
             durable: seq,
             batches: 0,
             under_way: None,
+            stall_noticed: false,
             records: Vec::new(),
             since: 0,
             urgent: false,
             last_commit: None,
             sources: BTreeMap::new(),
+            budget: Budget::new(settings.allowance),
+            last_start: 0,
+            not_before: 0,
+            broke_until: None,
         }
     }
 
@@ -72,12 +100,13 @@ impl Journal {
     }
 
     pub fn next_batch(&mut self, now: Now, draining: bool) -> Option<Batch> {
-        let ripe = self.urgent || draining || now.mono.saturating_sub(self.since) >= self.patience;
+        let ripe = draining || self.ripe_at().is_some_and(|at| at <= now.mono);
         if self.under_way.is_some() || self.records.is_empty() || !ripe {
             return None;
         }
         self.batches += 1;
-        self.under_way = Some((self.batches, self.seq));
+        self.under_way = Some(UnderWay { number: self.batches, seq: self.seq, since: now.mono });
+        self.last_start = now.mono;
         self.urgent = false;
         let sources = self.sources.iter().map(|(source, rv)| (source.clone(), *rv)).collect();
         Some(Batch { number: self.batches, records: std::mem::take(&mut self.records), sources })
@@ -86,7 +115,7 @@ impl Journal {
     /// The batch with this number is durable; false if it is not the one under way.
     pub fn committed(&mut self, now: Now, number: u64) -> bool {
         match self.under_way {
-            Some((expected, seq)) if expected == number => {
+            Some(UnderWay { number: expected, seq, since: _ }) if expected == number => {
                 self.under_way = None;
                 self.durable = seq;
                 self.last_commit = Some(now.wall);
@@ -94,6 +123,48 @@ impl Journal {
             }
             Some(_) | None => false,
         }
+    }
+
+    /// The store has written this much.
+    pub fn spent(&mut self, now: Now, usage: Usage) {
+        self.budget.spend(now.mono, usage.bytes);
+        let spacing = self.budget.spacing(now.mono);
+        if spacing > 0 {
+            passed(Mark::Spaced);
+        }
+        self.not_before = self.last_start + spacing;
+        self.broke_until = self.budget.empty_until(now.mono);
+    }
+
+    /// Enough may be written for something that can wait, such as a fold.
+    pub fn is_rich(&self, now: Now) -> bool {
+        self.budget.left(now.mono) >= self.budget.burst() / 4
+    }
+
+    /// Something may be declared: the last commit is not overdue, and there is something left to write.
+    pub fn may_declare(&mut self, now: Now) -> bool {
+        if self.broke_until.is_some_and(|at| at <= now.mono) {
+            self.broke_until = None;
+        }
+        self.broke_until.is_none() && !self.is_stalled(now)
+    }
+
+    /// A commit takes so long that nobody knows what is durable: nothing may be sent.
+    pub fn is_stalled(&self, now: Now) -> bool {
+        self.stalls_at().is_some_and(|at| at <= now.mono)
+    }
+
+    fn stalls_at(&self) -> Option<u64> {
+        self.under_way.map(|under_way| under_way.since + self.stall_after)
+    }
+
+    /// Whether [`Self::is_stalled`] says something else than when this was last asked.
+    pub fn stall_changed(&mut self, now: Now) -> bool {
+        let stalled = self.is_stalled(now);
+        if stalled && !self.stall_noticed {
+            passed(Mark::Stalled);
+        }
+        std::mem::replace(&mut self.stall_noticed, stalled) != stalled
     }
 
     pub fn is_durable(&self, seq: u64) -> bool {
@@ -104,13 +175,29 @@ impl Journal {
         self.records.is_empty() && self.under_way.is_none()
     }
 
-    /// When the next batch is ripe even if nobody hurries; monotonic.
-    pub fn ripe_at(&self) -> Option<u64> {
-        (!self.records.is_empty() && self.under_way.is_none()).then(|| self.since + self.patience)
+    /// When there is something to do even if nothing happens; monotonic.
+    pub fn wake_at(&self) -> Option<u64> {
+        let stall = self.stalls_at().filter(|_| !self.stall_noticed);
+        [self.ripe_at(), stall, self.broke_until].into_iter().flatten().min()
     }
 
-    pub fn seq(&self) -> u64 {
-        self.seq
+    /// When the next batch is ripe.
+    fn ripe_at(&self) -> Option<u64> {
+        if self.records.is_empty() || self.under_way.is_some() {
+            return None;
+        }
+        let overdue = self.since + self.patience;
+        if broken(Rule::AcksNeverWait)
+            && let Some(broke_until) = self.broke_until
+        {
+            return Some(broke_until);
+        }
+        Some(if self.urgent { self.not_before.min(overdue) } else { overdue })
+    }
+
+    /// The highest sequence that is durable.
+    pub fn durable(&self) -> u64 {
+        self.durable
     }
 
     pub fn last_commit(&self) -> Option<i64> {

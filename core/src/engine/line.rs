@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::object::ObjectKey;
 
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Line {
     places: BTreeMap<u64, ObjectKey>,
     next: u64,

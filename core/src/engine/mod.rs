@@ -22,6 +22,7 @@
 //! | `breaker` | the endpoint-wide pause |
 //! | `fairness`, `turns`, `line` | whose turn it is |
 //! | `slot`, `desk`, `shared`, `journal` | what is remembered of an object, a subscription, by all, and until it is durable |
+//! | `folding` | when the journal is folded |
 //! | `view` | what the status is told |
 //! | `audit` | whether all of the above agrees with itself; for tests |
 
@@ -33,6 +34,7 @@ mod decide;
 mod desk;
 mod edit;
 mod fairness;
+mod folding;
 mod journal;
 mod line;
 mod namesake;
@@ -57,7 +59,8 @@ pub use view::{EndpointView, Ends, Gauges, RetryView, SAMPLES, View};
 
 use crate::Now;
 use crate::event::Event;
-use crate::ledger::{Book, Entries, Record, claim_seq};
+use crate::ledger::budget::Allowance;
+use crate::ledger::{Book, Entries, Record, Usage, claim_seq};
 use crate::object::{ObjectKey, SourceId};
 use crate::plan::SubscriptionId;
 use desk::Desk;
@@ -77,11 +80,30 @@ pub struct Settings {
     pub ack_delay: u64,
     /// How long to leave a subscription alone after something of ours was missing, in milliseconds.
     pub unsent_pause: u64,
+    /// How much may be written into the ledger.
+    pub allowance: Allowance,
+    /// A commit that takes so long stops all sending, in milliseconds.
+    pub stall_after: u64,
+    /// What is not folded is folded after so long, in milliseconds,
+    pub fold_every: u64,
+    /// or when it is so many bytes,
+    pub fold_bytes: usize,
+    /// or so many segments.
+    pub fold_segments: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { caps: Caps::default(), ack_delay: 1_500, unsent_pause: 1_000 }
+        Self {
+            caps: Caps::default(),
+            ack_delay: 1_500,
+            unsent_pause: 1_000,
+            allowance: Allowance::default(),
+            stall_after: 5_000,
+            fold_every: 600_000,
+            fold_bytes: 4 << 20,
+            fold_segments: 128,
+        }
     }
 }
 
@@ -90,6 +112,8 @@ impl Default for Settings {
 pub enum Action {
     /// Make these records durable, all or none, then call [`Engine::committed`].
     Commit(Batch),
+    /// Fold what is sealed, then call [`Engine::folded`].
+    Fold,
     /// Make this request, then call [`Engine::answered`].
     Send(Box<Attempt>),
 }
@@ -119,6 +143,7 @@ pub struct Attempt {
 
 /// See the module's head.
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub struct Engine {
     subscriptions: Map<SubscriptionId, Subscription>,
     shared: Shared,
@@ -127,6 +152,7 @@ pub struct Engine {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 struct Subscription {
     slots: Map<ObjectKey, Slot>,
     desk: Desk,
@@ -146,6 +172,10 @@ impl Engine {
     /// What to do next; call it until it answers `None`, and again after every input and at [`Self::wake_at`].
     pub fn poll(&mut self, now: Now) -> Option<Action> {
         self.ring_alarms(now);
+        if self.shared.journal.stall_changed(now) {
+            // Every view says so.
+            self.shared.changed.extend(self.subscriptions.keys().cloned());
+        }
         loop {
             self.start_what_may(now);
             let Some(start) = self.shared.next_start() else { break };
@@ -153,13 +183,29 @@ impl Engine {
                 return Some(Action::Send(Box::new(attempt)));
             }
         }
-        self.shared.journal.next_batch(now, self.shared.draining).map(Action::Commit)
+        let Shared { journal, folding, draining, .. } = &mut self.shared;
+        if !*draining && folding.begin(now, journal) {
+            return Some(Action::Fold);
+        }
+        journal.next_batch(now, *draining).map(Action::Commit)
     }
 
     /// When [`Self::poll`] is worth calling even if nothing happens; monotonic.
     pub fn wake_at(&self) -> Option<u64> {
         let alarm = self.shared.alarms.first().map(|(at, _)| *at);
-        alarm.into_iter().chain(self.shared.journal.ripe_at()).min()
+        [alarm, self.shared.journal.wake_at(), self.shared.folding.wake_at()].into_iter().flatten().min()
+    }
+
+    /// The store has written something, and this is how its journal stands.
+    pub fn stored(&mut self, now: Now, usage: Usage) {
+        self.shared.journal.spent(now, usage);
+        self.shared.folding.stored(now, usage);
+    }
+
+    /// The fold is over; if it was not done, it is tried again.
+    pub fn folded(&mut self, now: Now, done: bool, usage: Usage) {
+        self.shared.journal.spent(now, usage);
+        self.shared.folding.ended(now, done, usage);
     }
 
     /// The commit with this number is durable.

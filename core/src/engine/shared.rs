@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::desk::Desk;
 use super::fairness::Ring;
+use super::folding::Folding;
 use super::journal::Journal;
 use super::view::Ends;
 use super::{Map, Settings, Slot};
@@ -17,9 +18,11 @@ use crate::plan::SubscriptionId;
 use crate::proof::{Rule, broken};
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Shared {
     pub settings: Settings,
     pub journal: Journal,
+    pub folding: Folding,
     /// Hold a permit, wait for their Sending record; in order of sequence.
     declaring: VecDeque<Start>,
     /// Hold a permit, and their record is durable.
@@ -47,7 +50,8 @@ impl Shared {
     pub fn new(settings: Settings, seq: u64) -> Self {
         Self {
             settings,
-            journal: Journal::new(seq, settings.ack_delay),
+            journal: Journal::new(seq, &settings),
+            folding: Folding::new(&settings),
             declaring: VecDeque::new(),
             ready: VecDeque::new(),
             ring: Ring::new(settings.caps),

@@ -102,6 +102,7 @@ pub(super) struct Declared {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Slot {
     pub named: Named,
     pub acked: Option<Acked>,

@@ -29,7 +29,7 @@ impl Engine {
     /// Starts what permits allow, one subscription after the other.
     pub(super) fn start_what_may(&mut self, now: Now) {
         let Self { subscriptions, shared, .. } = self;
-        while !shared.draining && !shared.ring.is_full() {
+        while !shared.draining && !shared.ring.is_full() && shared.journal.may_declare(now) {
             let Some((id, gate)) = shared.ring.next() else { return };
             if let Some(subscription) = subscriptions.get_mut(&id) {
                 let turn = subscription.take_turn(shared, now);
@@ -60,6 +60,7 @@ impl Engine {
         if wanted
             && !desk.is_silent()
             && !self.shared.draining
+            && !self.shared.journal.is_stalled(now)
             && let Some(event) = event(desk, slot, sending)
         {
             if slot.attempts == 0 {

@@ -11,6 +11,7 @@ use crate::plan::SubscriptionId;
 
 /// `M` is what a turn carries along.
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Turns<M> {
     namespaces: VecDeque<Arc<str>>,
     members: Map<Arc<str>, VecDeque<SubscriptionId>>,

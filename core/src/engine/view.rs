@@ -22,7 +22,7 @@ pub struct View {
     pub generation: i64,
     /// Slots.
     pub entries: u64,
-    /// The highest sequence given out so far, over all subscriptions.
+    /// The highest sequence that is durable, over all subscriptions.
     pub sequence: u64,
     /// When the last commit became durable; milliseconds since the Unix epoch, as all times here.
     pub last_commit: Option<i64>,
@@ -157,7 +157,7 @@ impl Engine {
         Some(View {
             generation: desk.plan.generation,
             entries: slots.len() as u64,
-            sequence: self.shared.journal.seq(),
+            sequence: self.shared.journal.durable(),
             last_commit: self.shared.journal.last_commit(),
             baseline_at: desk.baseline_at,
             live: desk.all_live(),

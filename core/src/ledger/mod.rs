@@ -9,8 +9,13 @@
 //! | --- | --- |
 //! | `mod` | records, and the entries they add up to |
 //! | `form` | what is stored: Head, Segment, Directory, Index, Shard |
+//! | `keeper` | what is written when; claim, load, fold |
+//! | `budget` | how much may be written |
 
+pub mod budget;
+pub mod codec;
 pub mod form;
+pub mod keeper;
 #[cfg(test)]
 mod tests;
 
@@ -258,6 +263,17 @@ pub struct Entries {
     pub sources: BTreeMap<SourceId, u64>,
     /// The whole ledger was lost, or a part that concerns everybody. Not stored: whoever loads the ledger finds it out.
     pub loss: Option<Loss>,
+}
+
+/// What a store has written since it last said so, and how much of its journal is not folded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes written.
+    pub bytes: u64,
+    /// Sealed segments that are live.
+    pub segments: usize,
+    /// Their bytes.
+    pub segment_bytes: usize,
 }
 
 impl Entries {

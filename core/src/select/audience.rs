@@ -12,6 +12,7 @@ use crate::plan::SubscriptionId;
 
 /// By namespace, so that a row costs only those who can see it.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Audience {
     everywhere: BTreeMap<SubscriptionId, Selector>,
     namespaces: BTreeMap<Arc<str>, BTreeMap<SubscriptionId, Selector>>,

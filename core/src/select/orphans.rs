@@ -13,6 +13,7 @@ use crate::object::Row;
 use crate::plan::SubscriptionId;
 
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Orphans {
     subscriptions: BTreeMap<SubscriptionId, BTreeMap<Arc<str>, Orphan>>,
 }

@@ -23,6 +23,7 @@ pub(super) enum Change {
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Rows {
     /// `""` holds cluster-scoped objects.
     namespaces: BTreeMap<Arc<str>, Namespace>,
@@ -32,12 +33,14 @@ pub(super) struct Rows {
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 struct Namespace {
     by_uid: BTreeMap<Arc<str>, Entry>,
     uids: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 struct Entry {
     row: Arc<Row>,
     list: u32,

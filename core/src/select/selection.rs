@@ -13,6 +13,7 @@ use crate::plan::{Plan, SubscriptionId};
 
 /// The row cache of every source, and who wants which of them.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub struct Selection {
     sources: BTreeMap<SourceId, Source>,
     plans: BTreeMap<SubscriptionId, Vec<Place>>,

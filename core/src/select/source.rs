@@ -16,6 +16,7 @@ use crate::plan::Selector;
 use crate::plan::SubscriptionId;
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Source {
     kind: Arc<GroupKind>,
     pub(super) rows: Rows,

@@ -57,9 +57,8 @@ impl World {
         self.selection.plan(&plan, &sources, &mut seen);
         self.show(seen, edited);
         for (interest, source) in plan.interests.iter().zip(&sources) {
-            if let Some(rv) = self.selection.synced(source) {
-                let kind = interest.gvk.group_kind();
-                self.engine.synced(self.now, &plan.id, &kind, rv, &Unreadable::Named(Vec::new()));
+            if let Some(synced) = self.selection.synced(source) {
+                conclude(&mut self.engine, self.now, &plan.id, &interest.gvk.group_kind(), &synced);
             }
         }
         let notes = &mut self.notes[number];

@@ -154,6 +154,7 @@ impl World {
         while let Some(action) = self.engine.poll(self.now) {
             match action {
                 Action::Commit(batch) => self.committing = Some(batch),
+                Action::Fold => unreachable!("nothing is sealed here"),
                 Action::Send(attempt) => self.send(*attempt),
             }
         }
@@ -214,10 +215,8 @@ impl World {
             if absent || listed {
                 notes.listed.insert(kind.kind.clone());
             }
-            if absent {
-                self.engine.kind_absent(self.now, &plan.id, &kind);
-            } else if let (Some(synced), true) = (synced, listed) {
-                self.engine.synced(self.now, &plan.id, &kind, synced.rv, &Unreadable::Named(Vec::new()));
+            if let Some(synced) = &synced {
+                conclude(&mut self.engine, self.now, &plan.id, &kind, synced);
             }
         }
     }
@@ -286,5 +285,13 @@ impl World {
 
     pub fn advance(&mut self, by: u64) {
         self.now = Now { mono: self.now.mono + by, wall: self.now.wall + by as i64 };
+    }
+}
+
+/// What a source is known not to have is gone.
+pub fn conclude(engine: &mut Engine, now: Now, id: &SubscriptionId, kind: &GroupKind, synced: &Synced) {
+    match synced {
+        Synced::Listed { rv, unreadable } => engine.synced(now, id, kind, *rv, unreadable),
+        Synced::Absent => engine.kind_absent(now, id, kind),
     }
 }

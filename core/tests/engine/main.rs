@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod baselines;
+mod budget;
 mod commits;
 mod edits;
 mod fairness;
@@ -12,6 +13,7 @@ mod outages;
 mod refusals;
 mod rig;
 mod schedule;
+mod sweep;
 mod takeovers;
 mod unsent;
 mod views;

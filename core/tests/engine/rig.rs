@@ -7,7 +7,7 @@ use std::time::Duration;
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Settings, View};
 use changehook_core::event::Subject;
-use changehook_core::ledger::Entries;
+use changehook_core::ledger::{Entries, Usage};
 use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason, of_status};
 use changehook_core::plan::{Change, ChangeTypes, Interest, Plan, Selector, SubscriptionId};
@@ -34,6 +34,10 @@ pub type Script = Box<dyn FnMut(&Sent) -> Option<Outcome>>;
 pub struct Rig {
     pub engine: Engine,
     pub now: Now,
+    /// What the store says of each commit.
+    pub usage: Usage,
+    /// When folds were asked for.
+    pub folds: Vec<u64>,
     pub durable: Entries,
     pub plans: BTreeMap<String, Plan>,
     pub rv: u64,
@@ -133,6 +137,8 @@ impl Rig {
             committed: Vec::new(),
             requests: Vec::new(),
             sent: Vec::new(),
+            usage: Usage::default(),
+            folds: Vec::new(),
             script: Box::new(|_| None),
             jitter: 0,
             settings,
@@ -255,6 +261,7 @@ impl Rig {
                         self.commit();
                     }
                 }
+                Action::Fold => self.folds.push(self.now.mono),
                 Action::Send(attempt) => {
                     let sent = told(self.now.mono, &attempt);
                     self.sent.push(sent.clone());
@@ -275,6 +282,7 @@ impl Rig {
         for record in &batch.records {
             self.durable.apply(record);
         }
+        self.engine.stored(self.now, self.usage);
         self.engine.committed(self.now, batch.number);
     }
 

@@ -1,10 +1,10 @@
 //! Which requests a fault is for, and what happens to them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::Seen;
+use super::{Hold, Moment, Seen};
 
 /// Chooses requests. Everything that is set must fit; nothing set fits all.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,7 @@ pub struct Matcher {
     path_prefix: Option<String>,
     contains: Vec<String>,
     watch: Option<bool>,
+    writes: bool,
     user_agent: Option<String>,
 }
 
@@ -32,6 +33,12 @@ impl Matcher {
     pub fn watches(plural: &str) -> Self {
         let matcher = Self::any().method("GET").containing(&format!("/{plural}?"));
         Self { watch: Some(true), ..matcher }
+    }
+
+    /// Everything that changes a resource, in any namespace.
+    pub fn writes(plural: &str) -> Self {
+        let matcher = Self::any().containing(&format!("/{plural}"));
+        Self { writes: true, ..matcher }
     }
 
     /// Only this method.
@@ -68,6 +75,7 @@ impl Matcher {
         self.method.as_ref().is_none_or(|method| *method == request.method)
             && self.path_prefix.as_ref().is_none_or(|prefix| request.path.starts_with(prefix))
             && self.contains.iter().all(|text| target.contains(text))
+            && (!self.writes || !matches!(request.method.as_str(), "GET" | "HEAD"))
             && self.watch.is_none_or(|watch| watch == request.is_watch())
             && self.user_agent.as_ref().is_none_or(|text| request.user_agent.contains(text))
     }
@@ -110,12 +118,22 @@ pub enum Fault {
     EditBody(BodyRule),
     /// The last answer to the same path and query from before this fault was injected: time stands still.
     Stale,
+    /// Forwarded to another API server with the same keys.
+    Elsewhere(SocketAddr),
     /// Forwarded, late.
     Delay(Duration),
     /// Never answered.
     Hang,
     /// The connection is closed without an answer.
     Close,
+    /// Forwarded and done, but this HTTP status is the answer.
+    DoneThenStatus(u16),
+    /// Forwarded and done, but never answered.
+    DoneThenHang,
+    /// Forwarded and done, but the connection is closed without an answer.
+    DoneThenClose,
+    /// Held; see [`super::FaultProxy::stop_at`].
+    Hold(Moment, Hold),
 }
 
 impl Fault {
@@ -127,6 +145,16 @@ impl Fault {
     /// A line that contains `text` becomes these bytes: no JSON, or an object that cannot be decoded.
     pub fn replace_line(text: &str, bytes: impl Into<Vec<u8>>) -> Self {
         Self::line(text, Line::Replace(bytes.into()))
+    }
+
+    /// The next event of this type (`DELETED`) about an object of this name gets lost.
+    pub fn drop_event(event: &str, name: &str) -> Self {
+        let (event, name) = (event.to_owned(), name.to_owned());
+        Self::Lines(Arc::new(move |line| {
+            let parsed: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+            let meant = parsed.is_some_and(|it| it["type"] == *event && it["object"]["metadata"]["name"] == *name);
+            if meant { Line::Drop } else { Line::Keep }
+        }))
     }
 
     fn line(text: &str, action: Line) -> Self {
@@ -155,9 +183,14 @@ impl fmt::Debug for Fault {
             Self::Lines(_) => f.write_str("Lines"),
             Self::EditBody(_) => f.write_str("EditBody"),
             Self::Stale => f.write_str("Stale"),
+            Self::Elsewhere(address) => write!(f, "Elsewhere({address})"),
             Self::Delay(delay) => write!(f, "Delay({delay:?})"),
             Self::Hang => f.write_str("Hang"),
             Self::Close => f.write_str("Close"),
+            Self::DoneThenStatus(code) => write!(f, "DoneThenStatus({code})"),
+            Self::DoneThenHang => f.write_str("DoneThenHang"),
+            Self::DoneThenClose => f.write_str("DoneThenClose"),
+            Self::Hold(moment, _) => write!(f, "Hold({moment:?})"),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod fault;
 mod forward;
+mod stop;
 mod stream;
 
 use std::{
@@ -30,7 +31,10 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::fault::{BodyRule, Fault, Line, LineRule, Matcher, Times};
+pub use self::{
+    fault::{BodyRule, Fault, Line, LineRule, Matcher, Times},
+    stop::{Hold, Moment, StopPoint},
+};
 use crate::{
     ControlPlane,
     error::{Context, Error, Result},
@@ -56,6 +60,8 @@ pub struct Seen {
     pub query: String,
     /// Empty if none was sent.
     pub user_agent: String,
+    /// How long its body is.
+    pub bytes: u64,
     /// How it was answered; `None` until then.
     pub status: Option<u16>,
 }
@@ -85,6 +91,8 @@ struct State {
 struct Injected {
     matcher: Matcher,
     fault: Fault,
+    /// So many that fit are left alone first.
+    spared: AtomicUsize,
     left: AtomicUsize,
     hits: AtomicUsize,
     /// What [`Fault::Stale`] answers with.
@@ -99,6 +107,9 @@ impl Injected {
             usize::MAX => Some(left),
             left => Some(left - 1),
         };
+        if self.spared.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
+            return false;
+        }
         let taken = self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok();
         self.hits.fetch_add(usize::from(taken), Ordering::AcqRel);
         taken
@@ -152,6 +163,17 @@ impl FaultProxy {
 
     /// From now on `fault` happens to requests that fit. Of several, the one injected first comes first.
     pub fn inject(&self, matcher: Matcher, fault: Fault, times: Times) -> Handle {
+        self.add(matcher, fault, times, 0)
+    }
+
+    /// Of the requests that fit, the `nth` from now on (1 is the next) is held at this moment.
+    pub fn stop_at(&self, matcher: Matcher, nth: usize, moment: Moment) -> StopPoint {
+        let (point, hold) = stop::point();
+        self.add(matcher, Fault::Hold(moment, hold), Times::Once, nth.saturating_sub(1));
+        point
+    }
+
+    fn add(&self, matcher: Matcher, fault: Fault, times: Times, spared: usize) -> Handle {
         let left = match times {
             Times::Once => 1,
             Times::Count(count) => count,
@@ -159,8 +181,8 @@ impl FaultProxy {
         };
         let mut state = self.shared.lock();
         let lists = if matches!(fault, Fault::Stale) { state.lists.clone() } else { HashMap::new() };
-        let injected = Injected { matcher, fault, left: AtomicUsize::new(left), hits: AtomicUsize::new(0), lists };
-        let injected = Arc::new(injected);
+        let (spared, left, hits) = (AtomicUsize::new(spared), AtomicUsize::new(left), AtomicUsize::new(0));
+        let injected = Arc::new(Injected { matcher, fault, spared, left, hits, lists });
         state.faults.push(Arc::clone(&injected));
         Handle(injected)
     }

@@ -80,13 +80,14 @@ impl Connection<'_> {
             Some((String::from_utf8_lossy(&line[..colon]).into_owned(), value))
         });
         let headers = headers.collect();
-        let (finished, body) = (None, Bytes::new());
+        let (finished, status, body) = (None, None, Bytes::new());
         Ok(Some(Request {
             index: 0,
             connection,
             arrived,
             arrived_at,
             finished,
+            status,
             method,
             target,
             headers,
@@ -262,7 +263,7 @@ impl Connection<'_> {
             answer.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
         }
         answer += "\r\n";
-        open.0.finish(open.1);
+        open.0.answered(open.1, status);
         self.stream.write_all(&[answer.as_bytes(), body].concat()).await
     }
 

@@ -244,6 +244,11 @@ impl Shared {
         }
     }
 
+    fn answered(&self, index: usize, status: u16) {
+        self.lock().requests[index].status = Some(status);
+        self.finish(index);
+    }
+
     /// Only the first end counts.
     fn finish(&self, index: usize) {
         self.lock().requests[index].finished.get_or_insert_with(Instant::now);

@@ -26,6 +26,8 @@ pub struct Request {
     pub arrived_at: SystemTime,
     /// When its outcome was given (just before the byte that gives it), or the client went away. `None` while open.
     pub finished: Option<Instant>,
+    /// The status of a proper answer; `None` if there was none, or not yet.
+    pub status: Option<u16>,
     /// Such as `POST`.
     pub method: String,
     /// Path and query as sent.
@@ -136,6 +138,7 @@ mod tests {
             arrived: Instant::now(),
             arrived_at: SystemTime::now(),
             finished: None,
+            status: None,
             method: "POST".to_owned(),
             target: "/".to_owned(),
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_string().into())).collect(),

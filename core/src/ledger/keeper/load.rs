@@ -1,0 +1,130 @@
+//! From what is stored to entries.
+//!
+//! Touches nothing. Invariants: only what the Head reaches is read, whatever else is stored; what is missing, cannot be
+//! read or is not what its name says is a loss that is told, never a guess.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::codec::{self, CodecError};
+use super::{Keeper, Name, Piece};
+use crate::ledger::form::{Form, Head, Index, IndexRef, Indexes, Segment, Shard};
+use crate::ledger::{Book, Entries, Loss, Record};
+use crate::plan::SubscriptionId;
+use crate::proof::{Mark, Rule, broken, passed};
+
+/// What was found under each name.
+pub type Found = HashMap<Name, Vec<u8>>;
+
+/// What a leader starts with.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Writes from here on.
+    pub keeper: Keeper,
+    /// What is durable.
+    pub entries: Entries,
+}
+
+/// Reads what the claimed Head reaches. `loss` is what the claim found.
+pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
+    let sources = head.sources.iter().cloned().collect();
+    let mut entries = Entries { seq: head.seq, sources, loss, ..Entries::default() };
+    let mut indexes = BTreeMap::new();
+    let listed = directory(&head, found).unwrap_or_else(|loss| {
+        entries.loss.get_or_insert(loss);
+        Vec::new()
+    });
+    for IndexRef { subscription, label } in listed {
+        let mut book = Book::default();
+        match read(found, Name::index(&subscription, label)) {
+            Ok(Form::Index(index)) if index.subscription == subscription => {
+                fill(&mut book, &index, found);
+                indexes.insert(subscription.clone(), index);
+            }
+            Ok(_) => book.loss = Some(Loss::Corrupt),
+            Err(loss) => book.loss = Some(loss),
+        }
+        if book.loss.is_some() {
+            passed(Mark::LoadLost);
+        }
+        entries.books.insert(subscription, book);
+    }
+    let mut pieces = Vec::new();
+    let labels: Vec<_> = if broken(Rule::UnlistedIsGarbage) {
+        let mut all: Vec<_> =
+            found.keys().filter_map(|name| if let Name::Segment(label) = name { Some(*label) } else { None }).collect();
+        all.sort_unstable();
+        all
+    } else {
+        head.segments.clone()
+    };
+    for label in labels {
+        match read(found, Name::Segment(label)) {
+            Ok(Form::Segment(Segment { records, .. })) => {
+                let bytes = found.get(&Name::Segment(label)).map_or(0, Vec::len);
+                pieces.push(Piece { label, bytes, records: Arc::new(records) });
+            }
+            Ok(_) => entries.loss = entries.loss.or(Some(Loss::Corrupt)),
+            Err(loss) => entries.loss = entries.loss.or(Some(loss)),
+        }
+    }
+    for record in pieces.iter().flat_map(|piece| piece.records.iter()).chain(&head.tail) {
+        if !is_folded(&indexes, record) {
+            entries.apply(record);
+        }
+    }
+    Loaded { keeper: Keeper { head, pieces, indexes, number: 0, pending: None }, entries }
+}
+
+/// Whether the record is in its subscription's shards already.
+pub(super) fn is_folded(indexes: &BTreeMap<SubscriptionId, Index>, record: &Record) -> bool {
+    let folded = indexes.get(&record.subscription).is_some_and(|index| record.seq <= index.through);
+    folded && !broken(Rule::FoldedIsNotReplayed)
+}
+
+fn directory(head: &Head, found: &Found) -> Result<Vec<IndexRef>, Loss> {
+    match &head.indexes {
+        Indexes::Inline(list) => Ok(list.clone()),
+        Indexes::Elsewhere(label) => match read(found, Name::Directory(*label))? {
+            Form::Directory(directory) => Ok(directory.indexes),
+            Form::Head(_) | Form::Segment(_) | Form::Index(_) | Form::Shard(_) => Err(Loss::Corrupt),
+        },
+    }
+}
+
+/// The book of an index, as far as its shards are there.
+fn fill(book: &mut Book, index: &Index, found: &Found) {
+    book_of(index, book);
+    for (bucket, shard) in (0_u32..).zip(&index.buckets) {
+        let Some(shard) = shard else { continue };
+        match read(found, Name::shard(&index.subscription, bucket, shard.label)) {
+            Ok(Form::Shard(Shard { subscription, entries, .. }))
+                if subscription == index.subscription && entries.len() == shard.count as usize =>
+            {
+                book.entries.extend(entries);
+            }
+            Ok(_) => book.loss = Some(Loss::Corrupt),
+            Err(loss) => book.loss = Some(loss),
+        }
+    }
+}
+
+/// What an index has itself.
+pub(super) fn book_of(index: &Index, book: &mut Book) {
+    let Index { label: _, subscription: _, through: _, marks, resync, requests, recipes, buckets: _ } = index;
+    book.marks = marks.iter().cloned().collect();
+    book.resync = *resync;
+    book.requests = requests.clone();
+    book.recipes.clone_from(recipes);
+}
+
+/// The form under a name, if it is what the name says.
+pub(super) fn read(found: &Found, name: Name) -> Result<Form, Loss> {
+    let bytes = found.get(&name).ok_or(Loss::Missing)?;
+    let form = codec::decode(bytes).map_err(|error| match error {
+        // A leader of a newer version leaves nothing newer behind under an older Head.
+        CodecError::Newer { .. } => Loss::Foreign,
+        _ => Loss::Corrupt,
+    })?;
+    if Name::of(&form) == name { Ok(form) } else { Err(Loss::Corrupt) }
+}

@@ -1,0 +1,122 @@
+//! What the ledger may cost, what a commit that hangs means, and when the journal is folded.
+
+use changehook_core::engine::Settings;
+use changehook_core::ledger::Usage;
+use changehook_core::ledger::budget::Allowance;
+
+use crate::rig::{Rig, S, ok, plan, status};
+
+/// One commit a second is all there is.
+fn poor(bytes: u64) -> Rig {
+    let allowance = Allowance { rate: 1_000, burst: 1_000 };
+    let mut rig = Rig::empty(Settings { allowance, ..Settings::default() });
+    rig.usage = Usage { bytes, ..Usage::default() };
+    rig.subscribe(plan(S));
+    rig.run_for(10_000);
+    rig
+}
+
+#[test]
+fn declarations_wait_until_there_is_something_left_to_write() {
+    let mut rig = poor(4_000);
+    let since = rig.now.mono;
+    rig.show("a", 1);
+    rig.show("b", 1);
+    rig.run_for(20_000);
+    assert_eq!(rig.times("a", since), [0]);
+    // 3,000 bytes were overdrawn, at 1,000 a second.
+    assert_eq!(rig.times("b", since), [3_001]);
+}
+
+#[test]
+fn acknowledgements_never_wait_for_the_budget() {
+    let mut rig = poor(0);
+    rig.usage.bytes = 60_000;
+    rig.show("a", 1);
+    rig.answer("a", ok());
+    rig.show("b", 1);
+    let commits = rig.committed.len();
+    rig.run_for(2_000);
+    assert_eq!(rig.committed.len(), commits + 1);
+    assert_eq!(rig.told("b"), [], "it is a minute before anything else may be declared");
+    rig.run_for(118_000);
+    assert_eq!(rig.told("b").len(), 1);
+}
+
+#[test]
+fn with_little_left_commits_keep_their_distance_and_take_along_what_came_meanwhile() {
+    let allowance = Allowance { rate: 1_000, burst: 100_000 };
+    let mut rig = Rig::empty(Settings { allowance, ..Settings::default() });
+    rig.subscribe(plan(S));
+    rig.run_for(10_000);
+    rig.usage.bytes = 60_000;
+    let (since, commits) = (rig.now.mono, rig.committed.len());
+    rig.show("a", 1);
+    for uid in ["b", "c", "d"] {
+        rig.show(uid, 1);
+        rig.run_for(10);
+    }
+    rig.usage.bytes = 0;
+    rig.run_for(1_000);
+    let times: Vec<u64> = rig.committed[commits..].iter().map(|(at, _)| at - since).collect();
+    let records: Vec<usize> = rig.committed[commits..].iter().map(|(_, records)| *records).collect();
+    assert_eq!((times, records), (vec![0, 70], vec![1, 3]));
+}
+
+#[test]
+fn nothing_is_sent_while_a_commit_hangs_and_everything_is_once_it_is_durable() {
+    let mut rig = Rig::new();
+    rig.script(|_| Some(status(503)));
+    rig.show("failing", 1);
+    rig.run_for(1_900);
+    rig.commits_at_once = false;
+    rig.show("a", 1);
+    let sent = rig.sent.len();
+    rig.run_for(60_000);
+    // The retries after two and six seconds are made: nobody knows yet that the commit hangs. Later ones are not.
+    assert_eq!(rig.sent.len(), sent + 2);
+    rig.script(|_| Some(ok()));
+    rig.commits_at_once = true;
+    rig.commit();
+    rig.run_for(20_000);
+    assert_eq!((rig.view().pending, rig.view().parked), (0, 0));
+}
+
+#[test]
+fn the_journal_is_folded_after_ten_minutes_or_when_it_is_long_and_one_fold_at_a_time() {
+    let mut rig = Rig::new();
+    let since = rig.now.mono;
+    rig.run_for(3_600_000);
+    assert_eq!(rig.folds, [] as [u64; 0], "there is nothing to fold");
+    rig.usage = Usage { bytes: 100, segments: 3, segment_bytes: 9_000 };
+    rig.show("a", 1);
+    rig.run_for(3_600_000);
+    assert_eq!(rig.folds.len(), 1);
+    assert_eq!(rig.folds[0] - since, 4_200_000);
+    rig.engine.folded(rig.now, false, rig.usage);
+    rig.run_for(30_000);
+    assert_eq!(rig.folds.len(), 2, "one that failed is tried again");
+    rig.engine.folded(rig.now, true, Usage::default());
+    rig.usage = Usage { bytes: 100, segments: 128, segment_bytes: 9_000 };
+    rig.show("b", 1);
+    assert_eq!(rig.folds.len(), 3, "so many segments are folded at once");
+    rig.engine.folded(rig.now, true, Usage::default());
+    rig.usage = Usage { bytes: 100, segments: 2, segment_bytes: 4 << 20 };
+    rig.show("c", 1);
+    assert_eq!(rig.folds.len(), 4, "so many bytes are folded at once");
+}
+
+#[test]
+fn a_fold_waits_until_it_can_be_afforded_unless_there_are_too_many_segments() {
+    let mut rig = poor(4_000);
+    rig.usage = Usage { bytes: 4_000, segments: 2, segment_bytes: 4 << 20 };
+    rig.show("a", 1);
+    assert_eq!(rig.folds.len(), 0);
+    rig.run_for(31_000);
+    assert_eq!(rig.folds.len(), 1);
+    rig.engine.folded(rig.now, true, Usage::default());
+    rig.run_for(10_000);
+    rig.usage.segments = 128;
+    rig.show("b", 1);
+    assert_eq!(rig.folds.len(), 2);
+}

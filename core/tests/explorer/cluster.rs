@@ -1,0 +1,165 @@
+//! The cluster: a few objects, a namespace whose label may deselect them all, and the subscription's plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use changehook_core::object::{Body, Digest, Gvk, Row, SourceEvent, SourceId, Unreadable};
+
+/// What exists under one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Object {
+    pub place: u8,
+    pub uid: u8,
+    pub content: u8,
+    pub label: bool,
+    pub rv: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cluster {
+    /// One object a name, if it exists.
+    pub places: Vec<Option<Object>>,
+    /// Whether the namespace has the label that the subscription asks for.
+    pub namespace: bool,
+    /// Which of the world's plans is in force.
+    pub plan: u8,
+    pub rv: u8,
+    pub uids: u8,
+}
+
+/// What somebody does to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Edit {
+    /// Content A becomes B, or B becomes A.
+    Content(u8),
+    /// The label by which it is selected goes, or comes.
+    Label(u8),
+    Delete(u8),
+    /// Under the same name, with another uid.
+    Create(u8),
+    /// The namespace's label goes, or comes; no object's version changes.
+    Namespace,
+    /// The subscription's spec is edited to another plan.
+    Plan(u8),
+}
+
+/// What the watch of a kind shows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sight {
+    Upsert(Object),
+    Deleted(Object, u8),
+    /// A complete list: version, objects.
+    List(u8, Vec<Object>),
+}
+
+/// The kind that lives at each place; a world with one kind has it everywhere.
+pub fn kind(name: u8) -> Gvk {
+    if name == 0 { Gvk::new("v1", "ConfigMap") } else { Gvk::new("example.io/v1", "Widget") }
+}
+
+pub fn source(name: u8) -> SourceId {
+    SourceId { gvk: kind(name), namespace: None }
+}
+
+impl Cluster {
+    pub fn empty(places: usize) -> Self {
+        Self { places: vec![None; places], namespace: true, plan: 0, rv: 10, uids: 0 }
+    }
+
+    /// What the cluster is after the edit, and what a watch shows of it.
+    pub fn edited(&self, edit: Edit) -> Option<(Self, Option<Sight>)> {
+        let mut next = self.clone();
+        next.rv += 1;
+        let rv = next.rv;
+        let at = |place: u8| self.places[place as usize];
+        let upsert = |next: &mut Self, object: Object| {
+            next.places[object.place as usize] = Some(object);
+            Some(Sight::Upsert(object))
+        };
+        let sight = match edit {
+            Edit::Content(place) => {
+                let object = at(place)?;
+                upsert(&mut next, Object { content: 1 - object.content, rv, ..object })
+            }
+            Edit::Label(place) => {
+                let object = at(place)?;
+                upsert(&mut next, Object { label: !object.label, rv, ..object })
+            }
+            Edit::Delete(place) => {
+                let object = at(place)?;
+                next.places[place as usize] = None;
+                Some(Sight::Deleted(object, rv))
+            }
+            Edit::Create(place) => {
+                if at(place).is_some() {
+                    return None;
+                }
+                let uid = self.uids + 1;
+                next.uids = uid;
+                upsert(&mut next, Object { place, uid, content: 0, label: true, rv })
+            }
+            Edit::Namespace => {
+                next.namespace = !self.namespace;
+                None
+            }
+            Edit::Plan(plan) => {
+                if plan == self.plan {
+                    return None;
+                }
+                next.plan = plan;
+                None
+            }
+        };
+        Some((next, sight))
+    }
+
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.places.iter().flatten()
+    }
+}
+
+impl Object {
+    pub fn row(&self, kind: u8) -> Arc<Row> {
+        let labels: BTreeMap<Box<str>, Box<str>> =
+            if self.label { [("x".into(), "".into())].into() } else { BTreeMap::new() };
+        Arc::new(Row {
+            gvk: Arc::new(self::kind(kind)),
+            uid: uid(self.uid),
+            namespace: Some("team".into()),
+            name: format!("name-{}", self.place).into(),
+            labels,
+            rv: u64::from(self.rv),
+            digest: Digest([self.content; 16]),
+            version: None,
+            body: Body::Missing("not looked at here"),
+        })
+    }
+}
+
+pub fn uid(number: u8) -> Arc<str> {
+    format!("uid-{number}").into()
+}
+
+pub fn number(uid: &str) -> u8 {
+    uid.trim_start_matches("uid-").parse().expect("uids are made above")
+}
+
+impl Sight {
+    /// What the source of this kind reports; of a list only what is of the kind.
+    pub fn events(&self, kind: u8, kind_of: impl Fn(u8) -> u8) -> Vec<SourceEvent> {
+        match self {
+            Self::Upsert(object) => vec![SourceEvent::Upsert(object.row(kind))],
+            Self::Deleted(object, rv) => {
+                let namespace = Some("team".into());
+                vec![SourceEvent::Deleted { namespace, uid: uid(object.uid), rv: u64::from(*rv) }]
+            }
+            Self::List(rv, objects) => {
+                let of_kind = objects.iter().filter(|object| kind_of(object.place) == kind);
+                let mut events = vec![SourceEvent::ListStarted];
+                events.extend(of_kind.map(|object| SourceEvent::Upsert(object.row(kind))));
+                events.push(SourceEvent::ListEnded { rv: u64::from(*rv), unreadable: Unreadable::Named(Vec::new()) });
+                events
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Values stored once and named by a number, so that a state of the whole world is a handful of numbers.
+
+use std::collections::HashMap;
+use std::fmt::{Debug, Write};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+
+/// For keys that are hashes already, or small.
+pub type Hashed<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// Two values are the same if their 64-bit digests are: with n values, one pair in n² / 2⁶⁵ is taken for one wrongly.
+pub struct Pool<T> {
+    values: Vec<T>,
+    numbers: Hashed<u64, u32>,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), numbers: Hashed::default() }
+    }
+}
+
+impl<T> Pool<T> {
+    pub fn number(&mut self, digest: u64, value: T) -> u32 {
+        let Self { values, numbers } = self;
+        *numbers.entry(digest).or_insert_with(|| {
+            values.push(value);
+            u32::try_from(values.len() - 1).expect("memory ends long before four billion values")
+        })
+    }
+
+    pub fn get(&self, number: u32) -> &T {
+        &self.values[number as usize]
+    }
+
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+}
+
+impl<T: Hash> Pool<T> {
+    pub fn add(&mut self, value: T) -> u32 {
+        self.number(digest(&value), value)
+    }
+}
+
+pub fn digest(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The digest of all that a value shows of itself: derived `Debug` leaves nothing out. Where a hash map inside shows the
+/// same content in another order, two equal values count as two, which costs time and hides nothing.
+pub fn digest_of_text(value: &impl Debug) -> u64 {
+    let mut text = Text(DefaultHasher::new());
+    write!(text, "{value:?}").expect("a hasher takes everything");
+    text.0.finish()
+}
+
+struct Text(DefaultHasher);
+
+impl Write for Text {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        self.0.write(s.as_bytes());
+        Ok(())
+    }
+}

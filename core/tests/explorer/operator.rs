@@ -1,0 +1,226 @@
+//! One leader as shipped: selection and engine, driven the way the operator drives them, with a clock of its own that
+//! stands still but for the moments the engine asks for.
+
+use changehook_core::Now;
+use changehook_core::engine::{Action, Attempt, Batch, Engine};
+use changehook_core::object::{GroupKind, SourceEvent};
+use changehook_core::outcome::{Class, Failure, Outcome, Reason};
+use changehook_core::plan::Plan;
+use changehook_core::select::{Observation, Seen, Selection, Synced};
+
+use crate::cluster::{Cluster, Sight, number, source};
+use crate::durable::Ledger;
+use crate::intern::digest_of_text;
+use crate::setup::Setup;
+
+/// What happens to a leader.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    Sees(Sight),
+    /// The namespace has, or has lost, the label.
+    Namespace(bool),
+    /// The subscription was edited.
+    Replan(u8),
+    /// The commit of that number is durable.
+    Committed(u64),
+    /// What came of a request.
+    Answered(u32, Answer),
+    /// Nothing, until the engine wants to be woken.
+    Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    Good,
+    /// No answer in time.
+    Lost,
+    /// 422: this event's own trouble.
+    Refused,
+}
+
+/// What a leader asks for after an input.
+#[derive(Default)]
+pub struct Wishes {
+    pub commit: Option<Batch>,
+    pub requests: Vec<Attempt>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Operator {
+    engine: Engine,
+    selection: Selection,
+    now: Now,
+    plan: u8,
+    namespace: bool,
+}
+
+impl Operator {
+    /// Takes over a ledger that it has claimed. Its clock is later than any earlier leader's.
+    pub fn start(setup: &Setup, ledger: &Ledger, cluster: &Cluster) -> (Self, Wishes) {
+        let now = Now { mono: 0, wall: i64::from(ledger.term) };
+        let mut operator = Self {
+            engine: Engine::claim(setup.settings, ledger.entries.clone(), now),
+            selection: Selection::new(),
+            now,
+            plan: cluster.plan,
+            namespace: cluster.namespace,
+        };
+        operator.assign(setup, false);
+        let wishes = operator.pump();
+        (operator, wishes)
+    }
+
+    pub fn take(&mut self, setup: &Setup, input: &Input, attempt_of: impl Fn(u32) -> Attempt) -> Wishes {
+        match input {
+            Input::Sees(sight) => {
+                for kind in 0..setup.kinds() {
+                    for event in sight.events(kind, |place| setup.kind_of(place)) {
+                        let concerned = match sight {
+                            Sight::Upsert(object) | Sight::Deleted(object, _) => setup.kind_of(object.place) == kind,
+                            Sight::List(..) => true,
+                        };
+                        if concerned {
+                            self.hear(setup, kind, event);
+                        }
+                    }
+                }
+            }
+            Input::Namespace(has) => {
+                self.namespace = *has;
+                let seen = self.look_again(setup);
+                self.show(seen, false);
+            }
+            Input::Replan(plan) => {
+                self.plan = *plan;
+                self.assign(setup, true);
+            }
+            Input::Committed(number) => self.engine.committed(self.now, *number),
+            Input::Answered(request, answer) => {
+                let outcome = match answer {
+                    Answer::Good => Outcome::Delivered { status: 200 },
+                    Answer::Lost => failed(Class::Endpoint, Reason::Timeout, None),
+                    Answer::Refused => failed(Class::Event, Reason::ClientError, Some(422)),
+                };
+                self.engine.answered(self.now, &attempt_of(*request), outcome, 0);
+            }
+            Input::Tick => {
+                if let Some(at) = self.engine.wake_at() {
+                    let by = at.saturating_sub(self.now.mono);
+                    self.now = Now { mono: self.now.mono + by, wall: self.now.wall + by as i64 };
+                }
+            }
+        }
+        self.pump()
+    }
+
+    fn pump(&mut self) -> Wishes {
+        let mut wishes = Wishes::default();
+        while let Some(action) = self.engine.poll(self.now) {
+            match action {
+                Action::Fold => unreachable!("nothing is sealed here"),
+                Action::Commit(batch) => wishes.commit = Some(batch),
+                Action::Send(attempt) => wishes.requests.push(*attempt),
+            }
+        }
+        self.engine.take_changed();
+        wishes
+    }
+
+    fn assign(&mut self, setup: &Setup, edited: bool) {
+        let plan = setup.plan(self.plan);
+        self.engine.plan(self.now, plan.clone());
+        let seen = self.look_again(setup);
+        self.show(seen, edited);
+        for interest in &plan.interests {
+            let from = (0..setup.kinds()).map(source).find(|source| source.gvk == interest.gvk);
+            if let Some(synced) = from.and_then(|source| self.selection.synced(&source)) {
+                self.conclude(setup, &interest.gvk.group_kind(), &synced);
+            }
+        }
+    }
+
+    /// What the subscription sees of everything.
+    fn look_again(&mut self, setup: &Setup) -> Vec<Observation> {
+        let sources: Vec<_> = (0..setup.kinds()).map(source).collect();
+        let mut seen = Vec::new();
+        self.selection.plan(setup.plan(self.plan), &sources, &mut seen);
+        seen
+    }
+
+    fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
+        let mut seen = Vec::new();
+        let source = source(kind);
+        let synced = self.selection.apply(&source, event, &mut seen);
+        self.show(seen, false);
+        if let Some(synced) = synced {
+            self.conclude(setup, &source.gvk.group_kind(), &synced);
+        }
+    }
+
+    fn conclude(&mut self, setup: &Setup, kind: &GroupKind, synced: &Synced) {
+        let id = &setup.plan(self.plan).id;
+        match synced {
+            Synced::Listed { rv, unreadable } => self.engine.synced(self.now, id, kind, *rv, unreadable),
+            Synced::Absent => self.engine.kind_absent(self.now, id, kind),
+        }
+    }
+
+    /// A namespace without the label deselects what is in it, whatever the objects say.
+    fn show(&mut self, seen: Vec<Observation>, edited: bool) {
+        for mut observation in seen {
+            if let Seen::Selected(row) = &observation.seen
+                && !self.namespace
+            {
+                observation.seen = Seen::Deselected(row.clone());
+            }
+            if edited {
+                self.engine.replanned(self.now, observation);
+            } else {
+                self.engine.observe(self.now, observation);
+            }
+        }
+    }
+
+    pub fn wakes(&self) -> bool {
+        self.engine.wake_at().is_some()
+    }
+
+    pub fn audit(&self) -> Vec<String> {
+        self.engine.audit()
+    }
+
+    pub fn digest(&self) -> u64 {
+        digest_of_text(self)
+    }
+
+    /// The plan it has.
+    pub fn plan<'a>(&self, setup: &'a Setup) -> &'a Plan {
+        setup.plan(self.plan)
+    }
+
+    /// Nothing is owed, nothing is under way, every baseline is closed.
+    pub fn is_at_rest(&self, plan: &Plan) -> Result<(), String> {
+        let view = self.engine.view(self.now, &plan.id).ok_or("no such subscription")?;
+        let behind = (view.pending, view.retrying, u64::from(view.in_flight));
+        if behind == (0, 0, 0) && view.live {
+            Ok(())
+        } else {
+            Err(format!("it comes to rest with {behind:?} pending, retrying, in flight; live: {}", view.live))
+        }
+    }
+
+    pub fn is_live(&self, plan: &Plan) -> bool {
+        self.engine.view(self.now, &plan.id).is_some_and(|view| view.live)
+    }
+
+    /// Who is reported as given up for now.
+    pub fn parked(&self, plan: &Plan) -> Vec<u8> {
+        let view = self.engine.view(self.now, &plan.id);
+        let samples = view.into_iter().flat_map(|view| view.parked_samples);
+        samples.map(|sample| number(&sample.uid)).collect()
+    }
+}
+
+fn failed(class: Class, reason: Reason, http_status: Option<u16>) -> Outcome {
+    Outcome::Failed(Failure { class, reason, http_status, message: String::new(), retry_after: None })
+}

@@ -1,0 +1,100 @@
+//! A world's frame: what may happen in it, and how often.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use changehook_core::engine::Settings;
+use changehook_core::plan::{ChangeTypes, Interest, LabelSelector, Plan, Selector, SubscriptionId};
+use changehook_core::retry::RetryPolicy;
+
+use crate::cluster::{Edit, kind};
+
+/// How often each thing may still happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Budget {
+    pub edits: u8,
+    /// Requests that reach the endpoint; further ones stay under way until their sender dies.
+    pub sends: u8,
+    pub crashes: u8,
+    /// Answers that never come.
+    pub lost: u8,
+    /// Requests that the endpoint refuses.
+    pub refused: u8,
+    /// Leaders that take over from one that is alive.
+    pub rivals: u8,
+}
+
+pub struct Setup {
+    pub name: &'static str,
+    /// The kind of each place.
+    pub places: Vec<u8>,
+    pub plans: Vec<Plan>,
+    pub settings: Settings,
+    pub edits: Vec<Edit>,
+    pub budget: Budget,
+}
+
+/// Every wait is as long as that, so that time passes in equal steps.
+const STEP: u64 = 1_500;
+
+impl Setup {
+    /// One kind, everything with the label x.
+    pub fn new(name: &'static str, places: &[u8], budget: Budget) -> Self {
+        let mut setup = Self {
+            name,
+            places: places.to_vec(),
+            plans: Vec::new(),
+            settings: Settings { ack_delay: STEP, unsent_pause: STEP, ..Settings::default() },
+            edits: Vec::new(),
+            budget,
+        };
+        setup.plans.push(setup.plan_of("x"));
+        setup
+    }
+
+    /// A plan that selects what has the label, or everything if it is empty.
+    pub fn plan_of(&self, label: &str) -> Plan {
+        let match_labels: BTreeMap<String, String> =
+            if label.is_empty() { BTreeMap::new() } else { [(label.to_owned(), String::new())].into() };
+        let labels = LabelSelector { match_labels, expressions: Vec::new() };
+        let selector = Selector { labels, names: BTreeSet::new() };
+        let interest =
+            |name: u8| Interest { gvk: kind(name), namespace: Some("team".into()), selector: selector.clone() };
+        Plan {
+            id: SubscriptionId { uid: "sub".into() },
+            generation: 1,
+            namespace: "team".into(),
+            interests: (0..self.kinds()).map(interest).collect(),
+            changes: ChangeTypes::ALL,
+            suspended: false,
+            held: false,
+            retry: RetryPolicy {
+                initial_delay_ms: STEP,
+                max_delay_ms: STEP,
+                jitter_percent: 0,
+                ..RetryPolicy::default()
+            },
+            max_in_flight: 2,
+            host: "receiver".into(),
+            config_hash: 0,
+        }
+    }
+
+    pub fn kinds(&self) -> u8 {
+        self.places.iter().max().map_or(0, |kind| kind + 1)
+    }
+
+    pub fn kind_of(&self, place: u8) -> u8 {
+        self.places[place as usize]
+    }
+
+    /// The plan that a suspended one becomes when it is resumed.
+    pub fn awake(&self, plan: u8) -> u8 {
+        let resumed = Plan { suspended: false, ..self.plan(plan).clone() };
+        let at = self.plans.iter().position(|plan| *plan == resumed);
+        at.map_or(plan, |at| u8::try_from(at).expect("a world has few plans"))
+    }
+
+    pub fn plan(&self, number: u8) -> &Plan {
+        &self.plans[number as usize]
+    }
+}
