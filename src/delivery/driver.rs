@@ -335,7 +335,6 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         match seen {
             Sighted::Event(event) => self.saw(now, &source, event),
             Sighted::Rewound => {
-                self.engine.rewind(now);
                 self.engine.source_anew(&source);
                 self.selection.rewind(&source);
             }

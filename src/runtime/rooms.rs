@@ -175,7 +175,8 @@ fn another(kubeconfig: Option<PathBuf>) -> MakeClient {
         let kubeconfig = kubeconfig.clone();
         Box::pin(async move {
             let made = super::client::another(kubeconfig.as_deref()).await;
-            made.inspect_err(|error| tracing::warn!(reason = chain(error), "no other connection to the API server")).ok()
+            made.inspect_err(|error| tracing::warn!(reason = chain(error), "no other connection to the API server"))
+                .ok()
         })
     })
 }

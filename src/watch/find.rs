@@ -4,6 +4,8 @@
 //! group serves it, prove a kind absent; a list older than what was seen before is refused as long as versions are not
 //! proven to count anew.
 
+use std::time::Duration;
+
 use changehook_core::object::SourceEvent;
 use tokio::time::Instant;
 

@@ -3,6 +3,8 @@
 //! Invariants: a watch always begins at a version that a list or a watch of this source gave; whatever fails, what was
 //! reported stays as it is.
 
+use std::time::Duration;
+
 use changehook_core::object::SourceEvent;
 use tokio::time::{Instant, sleep};
 

@@ -160,17 +160,18 @@ impl Lister {
         let mut first: Option<u64> = None;
         let mut token: Option<String> = None;
         loop {
-            let text = match self.page(&self.connection.shared, target, &self.page_size.to_string(), token.as_deref()).await {
-                // the token's version is compacted; the one offered instead would continue at another version
-                Err(ListError::Call(_, error)) if first.is_some() && error.code() == Some(410) => {
-                    return Err(Halt::Relist(Restart::List).into());
-                }
-                Err(ListError::Call(_, CallError::TooLarge)) if self.page_size > 1 => {
-                    self.page_size /= 2;
-                    return Err(Halt::Relist(Restart::List).into());
-                }
-                other => other?,
-            };
+            let text =
+                match self.page(&self.connection.shared, target, &self.page_size.to_string(), token.as_deref()).await {
+                    // the token's version is compacted; the one offered instead would continue at another version
+                    Err(ListError::Call(_, error)) if first.is_some() && error.code() == Some(410) => {
+                        return Err(Halt::Relist(Restart::List).into());
+                    }
+                    Err(ListError::Call(_, CallError::TooLarge)) if self.page_size > 1 => {
+                        self.page_size /= 2;
+                        return Err(Halt::Relist(Restart::List).into());
+                    }
+                    other => other?,
+                };
             let page = decode::page(&text).ok_or_else(|| listing(CallError::Malformed))?;
             let rv: u64 = decode::decimal(&page.rv).ok_or_else(|| out.not_decimal())?;
             match first {

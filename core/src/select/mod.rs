@@ -5,7 +5,7 @@
 //! - a subscription sees exactly the rows of its interests' sources, and of its namespace where the interest has one;
 //! - every object that a subscription was ever shown is, in the end, Selected or Deselected as its newest row says, Gone if
 //!   it is proven gone, or Unknown while it cannot be read: absence is never guessed;
-//! - a row never goes back to an older version, and each disappearance is told once.
+//! - a row never goes back to an older version, unless versions count anew; each row's disappearance is told once.
 //!
 //! | file | idea |
 //! | --- | --- |

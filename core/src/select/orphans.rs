@@ -19,6 +19,7 @@ pub(super) struct Orphans {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
 struct Orphan {
     row: Arc<Row>,
     /// The version in which it was shown; zero if versions count anew since.

@@ -81,6 +81,11 @@ impl Source {
         }
     }
 
+    /// Whether something was listed or watched that could not be read.
+    fn is_in_the_dark(&self) -> bool {
+        !self.unreadable.is_empty() || (self.complete.is_none() && matches!(self.standing, Standing::Listed(_)))
+    }
+
     /// What the last complete list, and what came since, leaves unknown.
     fn unreadable(&self) -> Unreadable {
         match self.complete {
@@ -159,7 +164,7 @@ impl Source {
                 self.unreadable.remove(&name_of(row));
             }
             self.change_rows(by, out, |rows, tell| rows.delete(namespace, uid, rv, tell));
-        } else if self.complete.is_none() || !self.unreadable.is_empty() {
+        } else if self.is_in_the_dark() {
             let object = ObjectKey { kind: Arc::clone(&self.kind), uid: Arc::clone(uid) };
             out.extend(self.audience.within(namespace).map(|(subscription, _)| Observation {
                 subscription: subscription.clone(),

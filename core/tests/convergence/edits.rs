@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use changehook_core::object::{Gvk, Unreadable};
+use changehook_core::object::Gvk;
 use changehook_core::plan::{ChangeTypes, Interest, Plan, SubscriptionId};
 use changehook_core::plan::{LabelSelector, Selector};
 use changehook_core::retry::RetryPolicy;
 
-use crate::world::World;
+use crate::world::{World, conclude};
 
 /// Selects everything, what has the label x, or what has the label y.
 fn selector(choice: u64) -> Selector {

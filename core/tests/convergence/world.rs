@@ -4,9 +4,9 @@ use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Engine, Settings};
 use changehook_core::event::event_id;
 use changehook_core::ledger::{Entries, Fact};
-use changehook_core::object::{SourceEvent, Unreadable};
+use changehook_core::object::{GroupKind, SourceEvent};
 use changehook_core::plan::{Plan, SubscriptionId};
-use changehook_core::select::{Observation, Seen, Selection};
+use changehook_core::select::{Observation, Seen, Selection, Synced};
 
 use crate::cluster::{KINDS, Kind};
 use crate::edits::plan;

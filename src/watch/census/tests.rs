@@ -7,7 +7,8 @@ use super::*;
 
 fn row(name: &str, rv: u64) -> Row {
     let gvk = Arc::new(Gvk::new("v1", "ConfigMap"));
-    let text = format!(r#"{{"metadata":{{"namespace":"ns","name":"{name}","uid":"{name}","resourceVersion":"{rv}"}}}}"#);
+    let text =
+        format!(r#"{{"metadata":{{"namespace":"ns","name":"{name}","uid":"{name}","resourceVersion":"{rv}"}}}}"#);
     event::row(&gvk, &text).unwrap()
 }
 
