@@ -107,7 +107,7 @@ mod tests {
         memory.forget_objects(&source(Some("a")));
         assert_eq!(memory.objects(&source(None)), [uid_hash("2")]);
         memory.forget_objects(&source(None));
-        assert_eq!(memory.objects(&source(None)), []);
+        assert!(memory.objects(&source(None)).is_empty());
         let deployments = SourceId { gvk: Gvk::new("apps/v1beta1", "Deployment"), namespace: None };
         assert_eq!(memory.objects(&deployments), [uid_hash("3"), uid_hash("4")]);
     }

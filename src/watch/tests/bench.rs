@@ -69,13 +69,22 @@ fn word(report: &Report) -> String {
 impl Bench {
     pub(super) async fn new(settings: Settings) -> Self {
         let api = Api::start().await;
-        let mut config = kube::Config::new(api.uri.parse().unwrap());
-        config.default_retry = false;
+        let another = api.clone();
+        Self::between(api, another, settings)
+    }
+
+    /// Where a new connection reaches another API server.
+    pub(super) fn between(api: Api, another: Api, settings: Settings) -> Self {
+        let client = |api: &Api| {
+            let mut config = kube::Config::new(api.uri.parse().unwrap());
+            config.default_retry = false;
+            kube::Client::try_from(config).unwrap()
+        };
         let connection = Connection {
-            shared: kube::Client::try_from(config.clone()).unwrap(),
+            shared: client(&api),
             another: Arc::new(move || {
-                let config = config.clone();
-                Box::pin(async move { kube::Client::try_from(config).ok() })
+                let client = client(&another);
+                Box::pin(async move { Some(client) })
             }),
         };
         let (reports_to, reports) = mpsc::channel(1);
