@@ -33,6 +33,9 @@ fn every_setting_has_an_environment_name() {
             ("CHANGEHOOK_LOG_FILTER", "changehook=info"),
             ("CHANGEHOOK_SHUTDOWN_GRACE_SECONDS", "7"),
             ("CHANGEHOOK_MAX_IN_FLIGHT", "9"),
+            ("CHANGEHOOK_LEASE_DURATION_SECONDS", "30"),
+            ("CHANGEHOOK_LEASE_RENEW_DEADLINE_SECONDS", "20"),
+            ("CHANGEHOOK_LEASE_RETRY_PERIOD_SECONDS", "5"),
         ],
     );
     assert_eq!(output.status.code(), Some(1));
@@ -46,6 +49,9 @@ fn every_setting_has_an_environment_name() {
     assert_eq!(first["allow_http"], true);
     assert_eq!(first["shutdown_grace_seconds"], 7);
     assert_eq!(first["max_in_flight"], 9);
+    assert_eq!(first["lease_duration_seconds"], 30);
+    assert_eq!(first["lease_renew_deadline_seconds"], 20);
+    assert_eq!(first["lease_retry_period_seconds"], 5);
     let last = lines.last().unwrap();
     assert_eq!(last["message"], "the operator ends");
     assert!(last["reason"].as_str().unwrap().starts_with("failed to use the kubeconfig /nowhere/kubeconfig: No such"));
@@ -61,6 +67,9 @@ fn an_environment_variable_that_is_set_but_empty_counts_as_not_set() {
         "CHANGEHOOK_LOG_FILTER",
         "CHANGEHOOK_SHUTDOWN_GRACE_SECONDS",
         "CHANGEHOOK_MAX_IN_FLIGHT",
+        "CHANGEHOOK_LEASE_DURATION_SECONDS",
+        "CHANGEHOOK_LEASE_RENEW_DEADLINE_SECONDS",
+        "CHANGEHOOK_LEASE_RETRY_PERIOD_SECONDS",
     ];
     let mut environment = vec![NO_KUBECONFIG, ANY_PORT];
     environment.extend(empty.map(|name| (name, "")));

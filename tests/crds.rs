@@ -223,9 +223,11 @@ async fn a_new_subscription_has_every_default_and_an_unobserved_status() {
         "serviceAccountName": "default",
         "changeTypes": ["New", "Updated", "Removed"],
         "initialSync": "Adopt",
+        "selectionChange": "Adopt",
+        "onLedgerLoss": "Replay",
         "payload": {"maxBytes": 262_144},
         "retryPolicy": {"maxRetries": 3, "initialDelaySeconds": 2, "maxDelaySeconds": 60, "jitterPercent": 10,
-            "retryStatusCodes": [], "outageMaxDelaySeconds": 300},
+            "retryStatusCodes": [], "outageMaxDelaySeconds": 300, "onExhausted": "Park"},
     });
     expected["resources"] = cases::good()["resources"].clone();
     expected["endpoint"] = json!({"url": cases::good()["endpoint"]["url"], "method": "POST", "timeoutSeconds": 10,
@@ -320,7 +322,7 @@ fn full_status() -> Value {
         "conditions": all,
         "ledger": {"entries": 3, "baselineTime": time, "lastCommitTime": time, "sequence": 9_007_199_254_740_991_i64},
         "delivery": {"pending": 1, "inFlight": 1, "retrying": 1, "parked": 1, "oldestPendingTime": time},
-        "totals": {"since": time, "delivered": 1, "failedAttempts": 2, "merged": 3},
+        "totals": {"since": time, "delivered": 1, "failedAttempts": 2, "merged": 3, "discarded": 4},
         "lastDelivery": {"time": time, "eventID": "chg_1", "httpStatus": 204},
         "endpoint": {"host": "hooks.example:8443", "breaker": "HalfOpen", "consecutiveFailures": 2, "attempt": 1,
             "nextAttemptTime": time, "lastError": error},

@@ -169,6 +169,7 @@ fn every_metric_is_documented_under_the_name_it_is_shown_with_and_no_other_is() 
         watch::Metrics::register(&mut registry),
         delivery::metrics::Metrics::register(&mut registry),
         status::metrics::Metrics::register(&mut registry),
+        runtime::leader::Metrics::register(&mut registry),
     );
     let text = runtime::metrics::text(&registry).unwrap();
     drop(rooms);

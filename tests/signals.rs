@@ -114,7 +114,8 @@ fn without_an_api_server_the_operator_lives_and_says_what_it_waits_for() {
     assert!(operator.ask("/livez").starts_with("HTTP/1.1 200"));
     let readyz = operator.ask("/readyz");
     assert!(readyz.starts_with("HTTP/1.1 503"), "{readyz}");
-    let missing = "waiting for an answer of the API server\nwaiting for the custom resource definitions\n";
+    let missing = "waiting for an answer of the API server\nwaiting for the custom resource definitions\n\
+                   waiting for the Lease\nwaiting for the list of subscriptions\n";
     assert!(readyz.contains(missing), "{readyz}");
     assert!(operator.ask("/metrics").contains("changehook_build_info"));
 }

@@ -63,18 +63,20 @@ pub enum InitialSync {
 }
 
 /// What happens to existing objects that an edit of the selection brings in or drops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SelectionChange {
     /// Nothing is sent.
+    #[default]
     Adopt,
     /// New or Removed is sent.
     Notify,
 }
 
 /// What happens when the ledger is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LedgerLoss {
     /// Everything is sent again.
+    #[default]
     Replay,
     /// The present state is taken as known.
     Adopt,
@@ -84,20 +86,20 @@ pub enum LedgerLoss {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resync {
-    /// Any text; a new one is a new request. The status repeats it once it was seen.
+    /// Any text; a new one is a new request, done once. The status repeats it once it was seen.
     #[serde(rename = "requestID")]
     #[schemars(length(min = 1, max = 128))]
     pub request_id: String,
     /// `Parked` releases what was given up, `All` sends every selected object again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "ResyncScope")]
-    pub scope: Option<ResyncScope>,
+    #[serde(default)]
+    pub scope: ResyncScope,
 }
 
 /// What is delivered again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ResyncScope {
     /// What is parked.
+    #[default]
     Parked,
     /// Every selected object.
     All,

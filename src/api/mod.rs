@@ -44,3 +44,7 @@ pub use yaml::{crd_files, crds_yaml};
 pub const GROUP: &str = "changehook.dev";
 /// Its version.
 pub const VERSION: &str = "v1alpha1";
+/// The annotation that asks for everything to be delivered again, by any new text.
+pub const RESYNC_ANNOTATION: &str = "changehook.dev/resync-requested-at";
+/// The longest text of a request to deliver again, in characters.
+pub const MAX_REQUEST: usize = 128;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RetryPolicy {
-    /// How many more attempts follow the first one that failed; 0 for none. After the last one the change is parked.
+    /// How many more attempts follow the first one that failed; 0 for none. After the last one the change is parked, or what onExhausted says.
     #[schemars(range(min = 0, max = 20))]
     pub max_retries: i32,
     /// The delay before the first retry; each further one is twice as long.
@@ -32,10 +32,9 @@ pub struct RetryPolicy {
     /// While the endpoint is down, the longest time between two probes.
     #[schemars(range(min = 1, max = 3600))]
     pub outage_max_delay_seconds: i32,
-    /// What happens to a change that was given up: `Park` keeps it owed, `Discard` counts it and forgets it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "OnExhausted")]
-    pub on_exhausted: Option<OnExhausted>,
+    /// What happens to a change that was given up, because of the endpoint or because it was refused: `Park` keeps it
+    /// owed, `Discard` counts it and takes the endpoint to have it.
+    pub on_exhausted: OnExhausted,
 }
 
 impl Default for RetryPolicy {
@@ -47,15 +46,16 @@ impl Default for RetryPolicy {
             jitter_percent: 10,
             retry_status_codes: Vec::new(),
             outage_max_delay_seconds: 300,
-            on_exhausted: None,
+            on_exhausted: OnExhausted::Park,
         }
     }
 }
 
 /// What happens to a change that was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnExhausted {
     /// It stays owed.
+    #[default]
     Park,
     /// It is counted and forgotten.
     Discard,

@@ -153,6 +153,9 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(spec["suspend"]["default"], json!(false));
     assert_eq!(spec["changeTypes"]["default"], json!(["New", "Updated", "Removed"]));
     assert_eq!(spec["initialSync"]["default"], json!("Adopt"));
+    assert_eq!(spec["selectionChange"]["default"], json!("Adopt"));
+    assert_eq!(spec["onLedgerLoss"]["default"], json!("Replay"));
+    assert_eq!(spec["resync"]["properties"]["scope"]["default"], json!("Parked"));
     assert_eq!(spec["serviceAccountName"]["default"], json!("default"));
     assert_eq!(spec["endpoint"]["properties"]["method"]["default"], json!("POST"));
     assert_eq!(spec["endpoint"]["properties"]["timeoutSeconds"]["default"], json!(10));
@@ -160,7 +163,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(spec["signing"]["properties"]["secretRef"]["properties"]["key"]["default"], json!("secret"));
     assert_eq!(spec["payload"]["default"], json!({"maxBytes": 262_144}));
     let retry = json!({"maxRetries": 3, "initialDelaySeconds": 2, "maxDelaySeconds": 60, "jitterPercent": 10,
-        "retryStatusCodes": [], "outageMaxDelaySeconds": 300});
+        "retryStatusCodes": [], "outageMaxDelaySeconds": 300, "onExhausted": "Park"});
     assert_eq!(spec["retryPolicy"]["default"], retry);
     for (name, value) in retry.as_object().unwrap() {
         assert_eq!(&spec["retryPolicy"]["properties"][name]["default"], value, "{name}");
@@ -239,6 +242,13 @@ const WITH_BEHAVIOUR: &[&str] = &[
     "retryPolicy.jitterPercent",
     "retryPolicy.retryStatusCodes",
     "retryPolicy.outageMaxDelaySeconds",
+    "retryPolicy.onExhausted",
+    "initialSync",
+    "selectionChange",
+    "onLedgerLoss",
+    "resync",
+    "resync.requestID",
+    "resync.scope",
 ];
 
 #[test]

@@ -63,7 +63,7 @@ pub struct SubscriptionStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LedgerStatus {
-    /// Objects in it.
+    /// Objects of this subscription in it.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub entries: i32,
     /// When the existing objects had been taken note of.
@@ -72,7 +72,7 @@ pub struct LedgerStatus {
     /// When it was last written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_commit_time: Option<Time>,
-    /// The highest sequence in it.
+    /// The highest sequence in it, over all subscriptions. A ledger that has less is out of date.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub sequence: i64,
 }
@@ -88,7 +88,7 @@ pub struct DeliveryStatus {
     /// Requests under way.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub in_flight: i32,
-    /// Deliveries that failed and wait for their next attempt.
+    /// Deliveries that failed, or were unanswered when the operator started, and wait for their next attempt.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub retrying: i32,
     /// Deliveries that were given up for now and are still owed.
@@ -115,6 +115,9 @@ pub struct Totals {
     /// Changes that were replaced by a newer one of the same object before they were sent.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub merged: i64,
+    /// Events that were given up for good, as retryPolicy.onExhausted asks for.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub discarded: i64,
 }
 
 /// The last request that was answered with 2xx.
@@ -266,7 +269,7 @@ pub struct ResyncStatus {
     #[serde(rename = "observedRequestID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub observed_request_id: Option<String>,
-    /// The annotation changehook.dev/requestedAt.
+    /// The annotation changehook.dev/resync-requested-at.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub observed_requested_at: Option<String>,

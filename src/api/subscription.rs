@@ -84,10 +84,9 @@ pub struct WebhookSubscriptionSpec {
     #[serde(default)]
     pub initial_sync: InitialSync,
     /// What happens to existing objects that an edit of the selection brings in or drops: `Adopt` sends nothing,
-    /// `Notify` sends New or Removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "SelectionChange")]
-    pub selection_change: Option<SelectionChange>,
+    /// `Notify` sends New or Removed. An object that is gone is always Removed.
+    #[serde(default)]
+    pub selection_change: SelectionChange,
     /// Where changes are sent.
     pub endpoint: Endpoint,
     /// How requests are signed. Without it they are not.
@@ -101,10 +100,10 @@ pub struct WebhookSubscriptionSpec {
     pub retry_policy: RetryPolicy,
     /// What happens when the record of what the endpoint acknowledged is lost: `Replay` sends everything again,
     /// `Adopt` takes the present state as known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "LedgerLoss")]
-    pub on_ledger_loss: Option<LedgerLoss>,
-    /// Ask for deliveries to be repeated, from Git.
+    #[serde(default)]
+    pub on_ledger_loss: LedgerLoss,
+    /// Ask for deliveries to be repeated, from Git. By hand, a new text in the annotation
+    /// `changehook.dev/resync-requested-at` asks for all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resync: Option<Resync>,
 }

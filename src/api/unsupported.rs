@@ -3,7 +3,7 @@
 //!
 //! Touches nothing. Invariant: what is in the schema and has no behaviour is in here; nothing is silently ignored.
 
-use super::detection::{DetectionScope, InitialSync};
+use super::detection::DetectionScope;
 use super::payload::{PayloadFormat, PayloadObject};
 use super::signing::SignatureScheme;
 use super::subscription::WebhookSubscriptionSpec;
@@ -109,18 +109,6 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         },
     },
     Unsupported {
-        field: "initialSync",
-        supported: Some("'Adopt'"),
-        refused: r#""Notify""#,
-        used: |spec| spec.initial_sync != InitialSync::Adopt,
-    },
-    Unsupported {
-        field: "selectionChange",
-        supported: None,
-        refused: r#""Adopt""#,
-        used: |spec| spec.selection_change.is_some(),
-    },
-    Unsupported {
         field: "endpoint.urlFrom",
         supported: None,
         refused: r#"{"secretKeyRef": {"name": "hook", "key": "url"}}"#,
@@ -184,23 +172,5 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         supported: None,
         refused: r#""text""#,
         used: |spec| spec.payload.template.is_some(),
-    },
-    Unsupported {
-        field: "retryPolicy.onExhausted",
-        supported: None,
-        refused: r#""Park""#,
-        used: |spec| spec.retry_policy.on_exhausted.is_some(),
-    },
-    Unsupported {
-        field: "onLedgerLoss",
-        supported: None,
-        refused: r#""Replay""#,
-        used: |spec| spec.on_ledger_loss.is_some(),
-    },
-    Unsupported {
-        field: "resync",
-        supported: None,
-        refused: r#"{"requestID": "1", "scope": "All"}"#,
-        used: |spec| spec.resync.is_some(),
     },
 ];

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use changehook_core::object::SourceId;
-use changehook_core::plan::{Interest, Plan, SubscriptionId};
+use changehook_core::plan::{Claims, Interest, Plan, Requests, SubscriptionId, Witness};
 use changehook_core::plan::{LabelSelector, Operator, Requirement, Selector};
 use changehook_core::retry::RetryPolicy;
 
@@ -14,6 +14,7 @@ use super::validate::{
     LabelOperator, LabelRequirement, SecretKey, Valid, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidResource,
     ValidRetry,
 };
+use crate::api::SubscriptionStatus;
 use crate::delivery::driver::Assignment;
 use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method};
 
@@ -26,7 +27,7 @@ pub(super) fn assign(
     secrets_hash: u64,
     held: bool,
 ) -> Assignment {
-    let Valid { suspended, resources, changes, endpoint, signing, retry, max_bytes } = valid;
+    let Valid { suspended, resources, changes, endpoint, signing, retry, max_bytes, policy } = valid;
     let ValidEndpoint { url, method, headers, timeout, max_in_flight } = endpoint;
     let ValidRetry { max_retries, initial_delay, max_delay, jitter_percent, retry_statuses, outage_max_delay } = retry;
     let retry_status_codes: Vec<u16> = retry_statuses.into_iter().collect();
@@ -65,8 +66,24 @@ pub(super) fn assign(
         max_in_flight,
         host: endpoint.shown_host().into(),
         config_hash: config_hash(&endpoint, secrets_hash),
+        policy,
+        // Whoever looks at the status sets them.
+        claims: Claims::default(),
     };
     Assignment { plan, endpoint: Arc::new(endpoint), sources }
+}
+
+/// What a status says of what this operator, or one before it, did for the subscription.
+pub(super) fn claims(status: &SubscriptionStatus) -> Claims {
+    let text = |text: &Option<String>| text.as_deref().map(Into::into);
+    let requests = status.resync.as_ref().map_or_else(Requests::default, |seen| Requests {
+        request_id: text(&seen.observed_request_id),
+        requested_at: text(&seen.observed_requested_at),
+    });
+    // Before there is a baseline there is nothing that could be lost.
+    let ledger = status.ledger.as_ref().filter(|ledger| ledger.baseline_time.is_some());
+    let witness = ledger.map(|ledger| Witness { sequence: u64::try_from(ledger.sequence).unwrap_or_default() });
+    Claims { requests, witness }
 }
 
 fn interest(resource: ValidResource, namespace: &str) -> Interest {
@@ -119,4 +136,29 @@ fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn of(status: Value) -> Claims {
+        claims(&serde_json::from_value(status).unwrap())
+    }
+
+    #[test]
+    fn a_status_claims_a_ledger_once_there_was_a_baseline_and_the_requests_it_repeats() {
+        assert_eq!(of(json!({"observedGeneration": -1})), Claims::default());
+        let listing = json!({"ledger": {"entries": 0, "sequence": 7}});
+        assert_eq!(of(listing), Claims::default());
+        let time = "2026-01-05T10:30:00Z";
+        let live = json!({
+            "ledger": {"entries": 3, "sequence": 7, "baselineTime": time},
+            "resync": {"observedRequestID": "1", "observedRequestedAt": time},
+        });
+        let requests = Requests { request_id: Some("1".into()), requested_at: Some(time.into()) };
+        assert_eq!(of(live), Claims { requests, witness: Some(Witness { sequence: 7 }) });
+    }
 }

@@ -4,10 +4,13 @@
 //! status can say what is wrong; a status that cannot be read is no status; what is said of a field never repeats its
 //! value, which may be a credential.
 
+use std::sync::Arc;
+
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
 use serde_json::Value;
 
+use super::validate::requested_at;
 use crate::api::{SubscriptionStatus, WebhookSubscription, WebhookSubscriptionSpec};
 
 /// What the API server shows of a subscription.
@@ -40,6 +43,11 @@ impl Shown {
         self.metadata().generation.unwrap_or_default()
     }
 
+    /// A new text asks for something, although the generation stays.
+    fn requested_at(&self) -> Option<Arc<str>> {
+        requested_at(self.metadata().annotations.as_ref())
+    }
+
     /// Whether a look at `other` would find what a look at `self` found: status and labels are nothing to us.
     pub fn asks_the_same_as(&self, other: &Self) -> bool {
         let same_shape = match (self, other) {
@@ -47,7 +55,7 @@ impl Shown {
             (Self::Unreadable(a), Self::Unreadable(b)) => a.message == b.message,
             (Self::Readable(_), Self::Unreadable(_)) | (Self::Unreadable(_), Self::Readable(_)) => false,
         };
-        same_shape && self.generation() == other.generation()
+        same_shape && self.generation() == other.generation() && self.requested_at() == other.requested_at()
     }
 }
 
@@ -162,6 +170,22 @@ mod tests {
         assert_eq!(subscription.status, Some(SubscriptionStatus::default()));
         let Shown::Readable(subscription) = of(&good(), &json!({"observedGeneration": 2})) else { panic!("as above") };
         assert_eq!(subscription.status.unwrap().observed_generation, Some(2));
+    }
+
+    #[test]
+    fn a_new_text_in_the_annotation_asks_for_a_look_although_the_generation_stays() {
+        let annotated = |text: Option<&str>| {
+            let mut shown = of(&good(), &Value::Null);
+            if let (Shown::Readable(subscription), Some(text)) = (&mut shown, text) {
+                let annotations = [(crate::api::RESYNC_ANNOTATION, text), ("other", text)];
+                subscription.metadata.annotations =
+                    Some(annotations.map(|(key, text)| (key.to_owned(), text.to_owned())).into());
+            }
+            shown
+        };
+        assert!(annotated(Some("1")).asks_the_same_as(&annotated(Some("1"))));
+        assert!(!annotated(Some("1")).asks_the_same_as(&annotated(Some("2"))));
+        assert!(!annotated(None).asks_the_same_as(&annotated(Some("1"))));
     }
 
     #[test]

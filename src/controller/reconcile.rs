@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use changehook_core::address::AddressPolicy;
 use changehook_core::object::SourceId;
-use changehook_core::plan::SubscriptionId;
+use changehook_core::plan::{Claims, SubscriptionId};
 
-use super::assign::assign;
+use super::assign::{assign, claims};
 use super::dereference::{References, dereference};
 use super::read::Shown;
 use super::validate::{Problem, validate};
@@ -50,6 +50,9 @@ pub(super) struct Before {
     pub sources: Vec<SourceId>,
     /// See [`Plan::config_hash`](changehook_core::plan::Plan).
     pub config_hash: Option<u64>,
+    /// See [`Plan::claims`](changehook_core::plan::Plan): they are those of the first look, or every write of the status
+    /// would be a new plan.
+    pub claims: Option<Claims>,
 }
 
 pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, before: &Before) -> Look {
@@ -91,6 +94,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
     let suspended = valid.suspended;
     let hash = secrets_hash.unwrap_or_default();
     let mut assignment = assign(id, shown.generation(), &verdict.namespace, valid, sources, hash, held);
+    assignment.plan.claims = before.claims.clone().unwrap_or_else(|| claims(&verdict.before));
     if let (None, Some(before)) = (secrets_hash, before.config_hash) {
         // What could not be read is not another configuration: it would end the outage and release what is parked.
         assignment.plan.config_hash = before;

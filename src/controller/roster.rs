@@ -252,6 +252,7 @@ impl Roster {
             let before = entry.assigned.as_ref().map_or_else(Before::default, |assigned| Before {
                 sources: assigned.sources.clone(),
                 config_hash: Some(assigned.plan.config_hash),
+                claims: Some(assigned.plan.claims.clone()),
             });
             self.looks.push(Box::pin(async move {
                 let look = look(&context, &id, &shown, &before).await;

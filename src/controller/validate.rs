@@ -5,6 +5,7 @@
 //! shows a URL or a header's value; only an edit of the subscription heals a [`Problem`].
 
 mod endpoint;
+mod policy;
 mod resources;
 mod syntax;
 
@@ -13,7 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 use changehook_core::object::Gvk;
-use changehook_core::plan::ChangeTypes;
+use changehook_core::plan::{ChangeTypes, Policy};
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
@@ -41,6 +42,8 @@ pub struct Valid {
     pub retry: ValidRetry,
     /// The largest body.
     pub max_bytes: usize,
+    /// Where there is a choice.
+    pub policy: Policy,
 }
 
 impl Valid {
@@ -95,6 +98,7 @@ pub struct LabelRequirement {
 }
 
 pub use crate::api::resources::LabelOperator;
+pub(super) use policy::requested_at;
 
 /// Where requests go.
 #[derive(Clone, PartialEq, Eq)]
@@ -246,10 +250,11 @@ pub fn validate(
     };
     let retry = retry(&spec.retry_policy, &mut problems);
     let max_bytes = max_bytes(&spec.payload, &mut problems);
+    let policy = policy::check(subscription, &mut problems);
     let Problems(found) = problems;
     match (endpoint, signing, retry, max_bytes) {
         (Some(endpoint), Some(signing), Some(retry), Some(max_bytes)) if found.is_empty() => {
-            Ok(Valid { suspended: spec.suspend, resources, changes, endpoint, signing, retry, max_bytes })
+            Ok(Valid { suspended: spec.suspend, resources, changes, endpoint, signing, retry, max_bytes, policy })
         }
         _ => Err(found),
     }

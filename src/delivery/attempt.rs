@@ -2,7 +2,8 @@
 //!
 //! Touches the endpoint and, through [`Secrets`], the API server. Invariants: the body is written once, and those bytes
 //! are signed and sent; nothing is sent unsigned that should be signed; at most one request leaves per attempt; the
-//! status alone decides what an answer means; dropping the future drops the request.
+//! status alone decides what an answer means; dropping the future drops the request; whether we may send at all is asked
+//! when nothing is left to wait for but the endpoint.
 
 #[cfg(test)]
 mod tests;
@@ -32,12 +33,13 @@ const DRAINED_BYTES: usize = 4 << 10;
 const DRAINED_FOR: Duration = Duration::from_secs(1);
 
 /// Makes attempts. Clones share connections and Secrets.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Courier {
     client: Client,
     secrets: Secrets,
     policy: Arc<AddressPolicy>,
     wall_ms: fn() -> i64,
+    leads: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// Why no request was started.
@@ -56,9 +58,15 @@ impl From<SecretError> for NotStarted {
 
 impl Courier {
     /// A courier that goes only where `policy` allows; `client` must have been built with the same policy. `wall_ms`
-    /// tells the milliseconds since the Unix epoch.
-    pub fn new(client: Client, secrets: Secrets, policy: Arc<AddressPolicy>, wall_ms: fn() -> i64) -> Self {
-        Self { client, secrets, policy, wall_ms }
+    /// tells the milliseconds since the Unix epoch, `leads` whether this replica may send.
+    pub fn new(
+        client: Client,
+        secrets: Secrets,
+        policy: Arc<AddressPolicy>,
+        wall_ms: fn() -> i64,
+        leads: Arc<dyn Fn() -> bool + Send + Sync>,
+    ) -> Self {
+        Self { client, secrets, policy, wall_ms, leads }
     }
 
     /// Tells `endpoint` of `event`, once.
@@ -68,6 +76,9 @@ impl Courier {
             Err(NotStarted::Secret(error)) => return Outcome::Unsent { message: error.to_string() },
             Err(NotStarted::Failed(failure)) => return Outcome::Failed(failure),
         };
+        if !(self.leads)() {
+            return Outcome::Unsent { message: "this replica does not hold the Lease any more".to_owned() };
+        }
         let response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {

@@ -1,7 +1,11 @@
 //! The one task that turns the engine: sightings and plans in, commits and attempts out, views to whoever shows them.
 //!
 //! Touches the ledger store and, through attempts it spawns, endpoints. Invariants: the engine is only ever touched
-//! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later.
+//! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later;
+//! without the Lease nothing is begun, and what is under way is dropped.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,10 +14,10 @@ use std::time::Duration;
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Ends, Engine, Gauges, Settings, View};
 use changehook_core::ledger::{Entries, Usage};
-use changehook_core::object::{GroupKind, SourceEvent, SourceId};
+use changehook_core::object::{SourceEvent, SourceId};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::{Plan, SubscriptionId};
-use changehook_core::select::{Observation, Selection, Synced};
+use changehook_core::select::{Observation, Selection};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -96,6 +100,9 @@ pub enum DriverError {
     /// Nobody watches any more, and nobody told them to stop.
     #[error("failed to hear from the watches: their channel is closed")]
     Deaf,
+    /// Another replica may lead by now.
+    #[error("failed to go on: this replica does not hold the Lease any more")]
+    NotLeading,
 }
 
 /// The driver's ends of its channels, and the clocks it is given.
@@ -114,6 +121,8 @@ pub struct Inputs<R> {
     pub now: Box<dyn Fn() -> Now + Send + Sync>,
     /// Random numbers, for jitter.
     pub random: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// Whether this replica may act; asked before each commit and each attempt.
+    pub leads: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Called on every turn, to show that it turns.
     pub heartbeat: Box<dyn Fn() + Send + Sync>,
     /// Cancelled when the watches are told to stop, which is before `stop`: their channel may close from then on.
@@ -183,6 +192,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             let now = (self.inputs.now)();
             (self.inputs.heartbeat)();
             while let Some(action) = self.engine.poll(now) {
+                // returning drops the commit and the requests that are under way
+                if !(self.inputs.leads)() {
+                    return Err(DriverError::NotLeading);
+                }
                 self.act(action);
             }
             self.tell(now);
@@ -314,7 +327,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
                 for (interest, source) in plan.interests.iter().zip(sources) {
                     if let Some(synced) = self.selection.synced(source) {
-                        conclude(&mut self.engine, now, &id, &interest.gvk.group_kind(), &synced);
+                        self.engine.conclude(now, &id, &interest.gvk.group_kind(), &synced);
                     }
                 }
                 self.endpoints.insert(id, *assignment);
@@ -335,7 +348,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         match seen {
             Sighted::Event(event) => self.saw(now, &source, event),
             Sighted::Rewound => {
-                self.engine.source_anew(&source);
+                self.engine.rewind(now);
                 self.selection.rewind(&source);
             }
             Sighted::Stopped => self.selection.drop_source(&source),
@@ -358,7 +371,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         for (id, assignment) in &self.endpoints {
             for (interest, from) in assignment.plan.interests.iter().zip(&assignment.sources) {
                 if from == source {
-                    conclude(&mut self.engine, now, id, &interest.gvk.group_kind(), &synced);
+                    self.engine.conclude(now, id, &interest.gvk.group_kind(), &synced);
                 }
             }
         }
@@ -393,11 +406,12 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         self.metrics.set_backlog(pending, retrying, parked);
         self.metrics.set_objects_held(self.selection.rows() as u64);
         let ends = self.engine.ends();
-        let Ends { delivered, parked_endpoint, parked_event, merged, dropped } = ends;
+        let Ends { delivered, parked_endpoint, parked_event, discarded, merged, dropped } = ends;
         let before = std::mem::replace(&mut self.ends, ends);
         self.metrics.end_deliveries(DeliveryEnd::Delivered, delivered - before.delivered);
         self.metrics.end_deliveries(DeliveryEnd::ParkedEndpoint, parked_endpoint - before.parked_endpoint);
         self.metrics.end_deliveries(DeliveryEnd::ParkedEvent, parked_event - before.parked_event);
+        self.metrics.end_deliveries(DeliveryEnd::Discarded, discarded - before.discarded);
         self.metrics.end_deliveries(DeliveryEnd::Merged, merged - before.merged);
         self.metrics.end_deliveries(DeliveryEnd::Dropped, dropped - before.dropped);
     }
@@ -409,14 +423,6 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
     }
 }
 
-/// What a source is known not to have is gone.
-fn conclude(engine: &mut Engine, now: Now, id: &SubscriptionId, kind: &GroupKind, synced: &Synced) {
-    match synced {
-        Synced::Listed { rv, unreadable } => engine.synced(now, id, kind, *rv, unreadable),
-        Synced::Absent => engine.kind_absent(now, id, kind),
-    }
-}
-
 /// Time is counted in whole milliseconds, rounded down. A wait that begins now begins at the end of this one, so that no
 /// retry comes earlier than promised, not even by a part of a millisecond.
 fn rounded_up(now: Now) -> Now {
@@ -425,14 +431,4 @@ fn rounded_up(now: Now) -> Now {
 
 async fn commit<S: LedgerStore>(store: &S, batch: Batch) -> Result<(u64, Usage), LedgerError> {
     store.commit(&batch).await.map(|usage| (batch.number, usage))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_begins_at_the_end_of_the_millisecond_in_which_the_answer_came() {
-        assert_eq!(rounded_up(Now { mono: 41, wall: 7 }), Now { mono: 42, wall: 7 });
-    }
 }

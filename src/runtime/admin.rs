@@ -73,6 +73,9 @@ async fn livez(State(state): State<AdminState>) -> Response {
 
 async fn readyz(State(state): State<AdminState>) -> Response {
     let stopping = state.stopping.is_cancelled().then(|| "stopping".to_owned());
+    if stopping.is_none() && state.readiness.standby().is_set() {
+        return "standing by: another replica holds the Lease\n".into_response();
+    }
     let missing = state.readiness.missing().into_iter().map(|gate| format!("waiting for {gate}"));
     ok_or_lines(stopping.into_iter().chain(missing))
 }
@@ -105,11 +108,12 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::runtime::readiness::{Gate, GateHandle};
+    use crate::runtime::readiness::{Gate, GateHandle, Standby};
 
     struct Served {
         address: SocketAddr,
         gates: [GateHandle; 2],
+        standby: Standby,
         liveness: Liveness,
         clock: Clock,
         stopping: CancellationToken,
@@ -119,6 +123,7 @@ mod tests {
 
     async fn serve() -> Served {
         let (readiness, gates) = Readiness::new([Gate::ApiServer, Gate::Subscriptions]);
+        let standby = readiness.standby();
         let (liveness, clock) = (Liveness::default(), Clock::start());
         let (stopping, stop) = (CancellationToken::new(), CancellationToken::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -131,7 +136,7 @@ mod tests {
             stopping: stopping.clone(),
         };
         let task = tokio::spawn(run(listener, state, stop.clone()));
-        Served { address, gates, liveness, clock, stopping, stop, task }
+        Served { address, gates, standby, liveness, clock, stopping, stop, task }
     }
 
     async fn fetch(address: SocketAddr, path: &str) -> String {
@@ -165,6 +170,19 @@ mod tests {
         let answer = fetch(served.address, "/readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
         assert_eq!(body(&answer), "stopping\n");
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_stands_by_is_ready_says_so_and_stops_all_the_same() {
+        let served = serve().await;
+        served.standby.set(true);
+        let answer = fetch(served.address, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(body(&answer), "standing by: another replica holds the Lease\n");
+        served.stopping.cancel();
+        assert!(fetch(served.address, "/readyz").await.starts_with("HTTP/1.1 503"));
+        served.standby.set(false);
+        assert!(body(&fetch(served.address, "/readyz").await).starts_with("stopping\nwaiting for "));
     }
 
     #[tokio::test]

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
+use kube::client::ClientBuilder;
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+
+use super::leader::{Lease, guard};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bounds one stalled write, not a request.
@@ -38,21 +41,28 @@ pub enum ClientError {
 
 /// A client for the API server that the kubeconfig names, or the one that kubectl or a pod would use. Asks nothing yet.
 pub async fn build(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
-    let config = config(kubeconfig).await?;
+    let config = configured(read(kubeconfig).await?);
     tracing::info!(api_server = %config.cluster_url, "using the API server");
     Client::try_from(config).map_err(ClientError::Build)
 }
 
 /// One more client, which shares no connection with the others.
 pub async fn another(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
-    Client::try_from(config(kubeconfig).await?).map_err(ClientError::Build)
+    Client::try_from(configured(read(kubeconfig).await?)).map_err(ClientError::Build)
 }
 
-async fn config(kubeconfig: Option<&Path>) -> Result<Config, ClientError> {
-    Ok(configured(match kubeconfig {
-        Some(path) => from_file(path).await?,
-        None => Config::infer().await.map_err(|e| ClientError::Infer(infer_reason(&e)))?,
-    }))
+/// One more client, with connections of its own, whose writes leave only while `lease` is valid.
+pub async fn build_for_leading(kubeconfig: Option<&Path>, lease: Lease) -> Result<Client, ClientError> {
+    let config = configured(read(kubeconfig).await?);
+    let builder = ClientBuilder::try_from(config).map_err(ClientError::Build)?;
+    Ok(builder.with_layer(&guard::layer(lease)).build())
+}
+
+async fn read(kubeconfig: Option<&Path>) -> Result<Config, ClientError> {
+    match kubeconfig {
+        Some(path) => from_file(path).await,
+        None => Config::infer().await.map_err(|e| ClientError::Infer(infer_reason(&e))),
+    }
 }
 
 async fn from_file(path: &Path) -> Result<Config, ClientError> {
@@ -98,7 +108,7 @@ pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::Router;
-    use axum::http::{Request, StatusCode};
+    use axum::http::{Method, Request, StatusCode};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -132,6 +142,34 @@ pub(super) mod tests {
         assert!(answer.expect("given up at the first answer").is_err());
         let agents = seen.lock().unwrap().clone();
         assert_eq!(agents, [Some(AGENT)]);
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_leads_no_more_reads_on_and_writes_nothing() {
+        let seen: Arc<Mutex<Vec<Method>>> = Arc::default();
+        let record = Arc::clone(&seen);
+        let router = Router::new().fallback(move |request: Request<axum::body::Body>| async move {
+            record.lock().unwrap().push(request.method().clone());
+            "{}"
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_dir, path) = kubeconfig(&format!("http://{}", listener.local_addr().unwrap()));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        let (lease, clock) = crate::runtime::leader::lease::tests::lease();
+        let client = build_for_leading(Some(&path), lease).await.unwrap();
+        let ask = async |method: Method| {
+            let request = Request::builder().method(method).uri("/api/v1/things/a").body(Vec::new()).unwrap();
+            client.request::<serde_json::Value>(request).await
+        };
+
+        ask(Method::PUT).await.unwrap();
+        clock.store(10_000, std::sync::atomic::Ordering::Relaxed);
+        for method in [Method::PUT, Method::POST, Method::PATCH, Method::DELETE] {
+            let error = crate::chain::chain(&ask(method).await.unwrap_err());
+            assert!(error.ends_with("this replica does not hold the Lease any more"), "{error}");
+        }
+        ask(Method::GET).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), [Method::PUT, Method::GET]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The only clock. Everything that decides gets its answer as an argument.
 //!
-//! Touches the system's clocks. Invariant: `mono` never goes back and is measured from the process's start; `wall` is
-//! whatever the system says and may jump.
+//! Touches the system's clocks. Invariant: `mono` never goes back and is measured from the process's start, or by
+//! [`counting_suspend`] from the machine's; `wall` is whatever the system says and may jump.
 
 use changehook_core::Now;
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// Reads both clocks at once.
@@ -27,6 +28,20 @@ impl Clock {
     }
 }
 
+/// The one that goes on while the machine is suspended; elsewhere the ordinary one does.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const BOOT: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const BOOT: ClockId = ClockId::Monotonic;
+
+/// The time on a clock that counts what the machine slept through, for rights that run out meanwhile. Its `mono` is not
+/// that of a [`Clock`].
+pub fn counting_suspend() -> Now {
+    let boot = clock_gettime(BOOT);
+    let mono = boot.tv_sec * 1000 + boot.tv_nsec / 1_000_000;
+    Now { mono: u64::try_from(mono).unwrap_or(0), wall: Timestamp::now().as_millisecond() }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -46,5 +61,14 @@ mod tests {
         let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
         let wall = Clock::start().now().wall;
         assert!((before..before + 60_000).contains(&wall), "{before} {wall}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_clock_that_counts_suspend_is_the_machines_uptime() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        let boot = counting_suspend().mono as f64 / 1000.0;
+        assert!((0.0..60.0).contains(&(boot - seconds + 0.01)), "{boot} {seconds}");
     }
 }

@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use changehook_core::lease::{self, Durations, DurationsError};
+use clap::builder::{BoolishValueParser, RangedU64ValueParser};
+use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
@@ -89,6 +91,21 @@ pub struct OperatorConfig {
     /// Where the record of what each endpoint has acknowledged is kept; memory is for trying things out: a restart forgets
     #[arg(long, env = "CHANGEHOOK_LEDGER", value_name = "STORE", value_enum, default_value_t = LedgerKind::Kubernetes)]
     pub ledger: LedgerKind,
+
+    /// How long other replicas wait for a leader that is silent before one of them takes over
+    #[arg(long, env = "CHANGEHOOK_LEASE_DURATION_SECONDS", value_name = "SECONDS", default_value_t = 15,
+          value_parser = lease_seconds(3))]
+    pub lease_duration_seconds: u64,
+
+    /// How long a leader goes on without having renewed its Lease; less than the lease duration
+    #[arg(long, env = "CHANGEHOOK_LEASE_RENEW_DEADLINE_SECONDS", value_name = "SECONDS", default_value_t = 10,
+          value_parser = lease_seconds(2))]
+    pub lease_renew_deadline_seconds: u64,
+
+    /// From one renewal to the next; less than the renew deadline
+    #[arg(long, env = "CHANGEHOOK_LEASE_RETRY_PERIOD_SECONDS", value_name = "SECONDS", default_value_t = 2,
+          value_parser = lease_seconds(1))]
+    pub lease_retry_period_seconds: u64,
 }
 
 /// `changehook crds`.
@@ -127,7 +144,14 @@ impl Cli {
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = Self::command().mut_subcommand("operator", |operator| operator.mut_args(without_empty_env));
         let matches = command.try_get_matches_from_mut(arguments)?;
-        Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))
+        let cli = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+        match &cli.command {
+            Command::Operator(config) => {
+                config.lease_durations().map_err(|e| command.error(ErrorKind::ValueValidation, e))?
+            }
+            Command::Crds(_) => return Ok(cli),
+        };
+        Ok(cli)
     }
 }
 
@@ -140,6 +164,24 @@ impl OperatorConfig {
     /// How often watches are compared with lists.
     pub fn relist_interval(&self) -> Duration {
         Duration::from_secs(self.relist_interval_seconds)
+    }
+
+    /// The Lease's durations, or what is wrong with them.
+    pub fn lease_durations(&self) -> Result<Durations, String> {
+        let seconds = Duration::from_secs;
+        let (lease, renew_deadline) = (self.lease_duration_seconds, self.lease_renew_deadline_seconds);
+        let retry = self.lease_retry_period_seconds;
+        Durations::new(seconds(lease), seconds(renew_deadline), seconds(retry)).map_err(|error| {
+            let values = match error {
+                DurationsError::RenewDeadline => {
+                    format!("--lease-renew-deadline-seconds is {renew_deadline}, --lease-duration-seconds is {lease}")
+                }
+                DurationsError::Retry => format!(
+                    "--lease-retry-period-seconds is {retry}, --lease-renew-deadline-seconds is {renew_deadline}"
+                ),
+            };
+            format!("{error}: {values}")
+        })
     }
 
     /// How long a drain may take.
@@ -162,6 +204,11 @@ fn namespace_or(given: Option<&str>, service_account: &Path) -> String {
 fn without_empty_env(arg: clap::Arg) -> clap::Arg {
     let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     if empty { arg.env(None::<&'static str>) } else { arg }
+}
+
+/// Up to the longest that a candidate waits for, whatever a Lease says.
+fn lease_seconds(least: u64) -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(least..=lease::LONGEST.as_secs())
 }
 
 fn parse_namespace(text: &str) -> Result<String, String> {

@@ -48,7 +48,7 @@ fn missing() -> String {
 }
 
 /// kube shows an answer of the API server with all its fields; people need its message and its code.
-fn reason(error: &kube::Error) -> String {
+pub(super) fn reason(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
         other => telemetry::chain(other),

@@ -7,10 +7,11 @@
 //! | --- | --- |
 //! | [`config`] | the command line and its environment names |
 //! | [`telemetry`] | log lines on standard error, panics among them |
-//! | [`clock`] | the only clock: [`changehook_core::Now`] |
+//! | [`clock`] | the only clocks: [`changehook_core::Now`] |
 //! | [`readiness`], [`liveness`] | what is missing before work can start; whether work still goes on |
 //! | [`metrics`], [`admin`], [`bounded`] | /livez, /readyz, /metrics on a listener that cannot be filled up |
 //! | [`client`], [`connect`] | the kube client; waiting for an API server that serves our kinds |
+//! | [`leader`] | which replica acts: the Lease |
 //! | [`tasks`], [`shutdown`] | supervised tasks that stop in order; signals |
 //! | [`operator`] | `changehook operator`: the wiring |
 //! | `rooms` | the rooms and the channels between them |
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod connect;
 pub mod crds;
+pub mod leader;
 pub mod liveness;
 pub mod metrics;
 pub mod operator;

@@ -1,7 +1,8 @@
 //! `changehook operator`: the wiring, from the command line to the exit code.
 //!
 //! Touches everything through its owners and decides nothing about deliveries. Invariants: the admin server answers
-//! before anything is waited for and until everything else has stopped; every way to end the process goes through
+//! before anything is waited for and until everything else has stopped; no room opens before this replica leads, and
+//! when it leads no more the process ends at once, without a drain; every way to end the process goes through
 //! [`OperatorError`] and is logged once, with its reason.
 
 use std::io;
@@ -11,11 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use super::admin::{self, AdminState};
 use super::client::{self, ClientError};
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::config::OperatorConfig;
+use super::leader::{self, Candidate, Lease, Lost, Remote};
 use super::liveness::Liveness;
 use super::readiness::{Gate, Readiness};
 use super::rooms::{self, RoomsError};
@@ -43,6 +46,12 @@ pub enum OperatorError {
     /// A room did not open.
     #[error(transparent)]
     Rooms(#[from] RoomsError),
+    /// The flags for the Lease do not fit each other.
+    #[error("failed to use the Lease's durations: {0}")]
+    Durations(String),
+    /// Another replica may lead by now.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// A task died, and an operator without it would only seem to work.
     #[error(transparent)]
     TaskEnded(#[from] TaskEnd),
@@ -67,6 +76,8 @@ impl OperatorError {
             | Self::Admin { .. }
             | Self::Client(_)
             | Self::Rooms(_)
+            | Self::Durations(_)
+            | Self::Lost(_)
             | Self::TaskEnded(_)
             | Self::GraceOver { .. } => ExitCode::FAILURE,
         }
@@ -108,37 +119,54 @@ fn start(config: &OperatorConfig) -> Result<(), OperatorError> {
 enum End {
     Told(StopSignal),
     Died(TaskEnd),
+    Lost(Lost),
 }
 
 async fn operate(config: &OperatorConfig) -> Result<(), OperatorError> {
     let mut signals = Signals::listen().map_err(OperatorError::Start)?;
     let mut tasks = Tasks::default();
+    let mut lease = None;
     let grace = config.shutdown_grace();
-    let end = work(config, &mut signals, &mut tasks).await?;
-    stop(end, &mut signals, &mut tasks, grace).await
+    let end = work(config, &mut signals, &mut tasks, &mut lease).await?;
+    stop(end, &mut signals, &mut tasks, lease.as_ref(), grace).await
 }
 
-async fn stop(end: End, signals: &mut Signals, tasks: &mut Tasks, grace: Duration) -> Result<(), OperatorError> {
+async fn stop(
+    end: End,
+    signals: &mut Signals,
+    tasks: &mut Tasks,
+    lease: Option<&Lease>,
+    grace: Duration,
+) -> Result<(), OperatorError> {
     match &end {
         End::Told(signal) => tracing::info!(%signal, grace_seconds = grace.as_secs(), "stopping"),
         End::Died(end) => tracing::error!(reason = %end, "stopping, because a task died"),
+        // nothing is finished in an orderly way by a replica that may be one of two
+        End::Lost(lost) => return Err(lost.clone().into()),
     }
-    let drained = drain(signals, tasks, grace).await;
+    let drained = drain(signals, tasks, lease, grace).await;
     match end {
-        End::Told(_) => drained,
+        End::Told(_) | End::Lost(_) => drained,
         // the death came first, so it is the reason
         End::Died(end) => Err(end.into()),
     }
 }
 
-/// Starts everything and waits for a reason to stop.
-async fn work(config: &OperatorConfig, signals: &mut Signals, tasks: &mut Tasks) -> Result<End, OperatorError> {
+/// Starts everything and waits for a reason to stop. `leading` is set once this replica leads.
+async fn work(
+    config: &OperatorConfig,
+    signals: &mut Signals,
+    tasks: &mut Tasks,
+    leading: &mut Option<Lease>,
+) -> Result<End, OperatorError> {
     let clock = Clock::start();
     let liveness = Liveness::default();
     let mut registry = metrics::registry();
     let rooms = rooms::Metrics::register(&mut registry);
-    let gates = [Gate::ApiServer, Gate::CustomResources, Gate::Subscriptions];
-    let (readiness, [api_server, custom_resources, subscriptions_listed]) = Readiness::new(gates);
+    let lease_metrics = leader::Metrics::register(&mut registry);
+    let gates = [Gate::ApiServer, Gate::CustomResources, Gate::Lease, Gate::Subscriptions];
+    let (readiness, [api_server, custom_resources, leads, subscriptions_listed]) = Readiness::new(gates);
+    let standby = readiness.standby();
 
     let address = config.admin_address;
     let listener = TcpListener::bind(address).await.map_err(|source| OperatorError::Admin { address, source })?;
@@ -146,6 +174,7 @@ async fn work(config: &OperatorConfig, signals: &mut Signals, tasks: &mut Tasks)
     let state = AdminState { readiness, liveness: liveness.clone(), registry: Arc::new(registry), clock, stopping };
     tasks.spawn(Stage::Serve, "admin server", |stop| admin::run(listener, state, stop));
 
+    // first for looking around, then for the Lease alone: nothing else may delay that
     let client = client::build(config.kubeconfig.as_deref()).await?;
     let connected = async {
         connect::until_reachable(&client).await;
@@ -155,28 +184,63 @@ async fn work(config: &OperatorConfig, signals: &mut Signals, tasks: &mut Tasks)
     };
     tokio::select! {
         biased;
-        end = first_end(signals, tasks) => return Ok(end),
+        end = first_end(signals, tasks, None) => return Ok(end),
         () = connected => {}
     }
 
-    let setting = rooms::Setting { config, client, clock, liveness: &liveness, metrics: rooms, subscriptions_listed };
-    rooms::open(setting, tasks).await?;
-    tracing::info!("watching and delivering");
+    let durations = config.lease_durations().map_err(OperatorError::Durations)?;
+    let remote = Remote::new(client, &config.own_namespace(), durations.request());
+    let me = leader::identity(std::env::var("POD_NAME").ok().as_deref(), rooms::random());
+    let candidate = Candidate::new(remote, me, durations, Arc::new(clock::counting_suspend), lease_metrics, standby);
+    let (won, winning) = oneshot::channel();
+    tasks.spawn(Stage::Lead, "lease", |stop| candidate.run(won, stop));
+    let lease = tokio::select! {
+        biased;
+        end = first_end(signals, tasks, None) => return Ok(end),
+        Ok(lease) = winning => &*leading.insert(lease),
+    };
+    leads.open();
 
-    Ok(first_end(signals, tasks).await)
-}
-
-async fn first_end(signals: &mut Signals, tasks: &mut Tasks) -> End {
+    let client = client::build_for_leading(config.kubeconfig.as_deref(), lease.clone()).await?;
+    let setting =
+        rooms::Setting { config, client, lease, clock, liveness: &liveness, metrics: rooms, subscriptions_listed };
     tokio::select! {
         biased;
+        lost = lease.lost() => return Ok(End::Lost(lost)),
+        signal = signals.next() => return Ok(End::Told(signal)),
+        opened = rooms::open(setting, tasks) => opened?,
+    }
+    tracing::info!("watching and delivering");
+
+    Ok(first_end(signals, tasks, Some(lease)).await)
+}
+
+async fn first_end(signals: &mut Signals, tasks: &mut Tasks, lease: Option<&Lease>) -> End {
+    tokio::select! {
+        biased;
+        lost = lost(lease) => End::Lost(lost),
         signal = signals.next() => End::Told(signal),
         end = tasks.first_end() => End::Died(end),
     }
 }
 
-async fn drain(signals: &mut Signals, tasks: &mut Tasks, grace: Duration) -> Result<(), OperatorError> {
+/// Waits until this replica has lost its Lease; for ever if it has none.
+async fn lost(lease: Option<&Lease>) -> Lost {
+    match lease {
+        Some(lease) => lease.lost().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn drain(
+    signals: &mut Signals,
+    tasks: &mut Tasks,
+    lease: Option<&Lease>,
+    grace: Duration,
+) -> Result<(), OperatorError> {
     let drained = tokio::select! {
         biased;
+        lost = lost(lease) => return Err(lost.into()),
         signal = signals.next() => return Err(OperatorError::Forced(signal)),
         drained = tasks.drain(grace) => drained,
     };
@@ -198,6 +262,9 @@ fn log_configuration(config: &OperatorConfig) {
         allow_http = config.allow_http,
         max_in_flight = config.max_in_flight,
         shutdown_grace_seconds = config.shutdown_grace_seconds,
+        lease_duration_seconds = config.lease_duration_seconds,
+        lease_renew_deadline_seconds = config.lease_renew_deadline_seconds,
+        lease_retry_period_seconds = config.lease_retry_period_seconds,
         "changehook operator"
     );
 }
@@ -212,14 +279,14 @@ mod tests {
     async fn a_dead_task_ends_the_process_with_its_name_after_the_others_have_drained() {
         let mut signals = Signals::deaf().unwrap();
         let mut tasks = Tasks::default();
-        let (sender, drained) = tokio::sync::oneshot::channel();
+        let (sender, drained) = oneshot::channel();
         tasks.spawn(Stage::Report, "status writer", |stop| async move {
             stop.cancelled().await;
             sender.send(()).expect("the test waits");
         });
         tasks.spawn(Stage::Work, "driver", |_| async { assert!(Stage::ALL.is_empty(), "slot 7 is gone") });
-        let end = first_end(&mut signals, &mut tasks).await;
-        let error = stop(end, &mut signals, &mut tasks, GRACE).await.unwrap_err();
+        let end = first_end(&mut signals, &mut tasks, None).await;
+        let error = stop(end, &mut signals, &mut tasks, None, GRACE).await.unwrap_err();
         assert_eq!(error.to_string(), "task driver panicked: slot 7 is gone");
         assert_eq!(format!("{:?}", error.exit_code()), format!("{:?}", ExitCode::from(1)));
         drained.await.unwrap();
@@ -234,7 +301,7 @@ mod tests {
             assert!(Stage::ALL.is_empty(), "slot 7 is gone");
         });
         let end = End::Told(StopSignal::Terminate);
-        let error = stop(end, &mut signals, &mut tasks, GRACE).await.unwrap_err();
+        let error = stop(end, &mut signals, &mut tasks, None, GRACE).await.unwrap_err();
         assert_eq!(error.to_string(), "task driver panicked: slot 7 is gone");
     }
 }

@@ -14,6 +14,8 @@ pub enum Gate {
     ApiServer,
     /// The API server serves our custom resources.
     CustomResources,
+    /// This replica holds the Lease.
+    Lease,
     /// All subscriptions that exist have been read.
     Subscriptions,
 }
@@ -24,6 +26,7 @@ impl Gate {
         match self {
             Self::ApiServer => "an answer of the API server",
             Self::CustomResources => "the custom resource definitions",
+            Self::Lease => "the Lease",
             Self::Subscriptions => "the list of subscriptions",
         }
     }
@@ -39,6 +42,25 @@ impl fmt::Display for Gate {
 #[derive(Clone, Debug)]
 pub struct Readiness {
     gates: Arc<[(Gate, Arc<AtomicBool>)]>,
+    standby: Standby,
+}
+
+/// Whether this replica has all it needs and only waits for another one to stop leading. That is its work, so it is ready.
+#[derive(Clone, Debug, Default)]
+pub struct Standby {
+    standing_by: Arc<AtomicBool>,
+}
+
+impl Standby {
+    /// Another replica leads, or not any more.
+    pub fn set(&self, standing_by: bool) {
+        self.standing_by.store(standing_by, Ordering::Release);
+    }
+
+    /// What was last set.
+    pub fn is_set(&self) -> bool {
+        self.standing_by.load(Ordering::Acquire)
+    }
 }
 
 /// Opens one gate.
@@ -53,7 +75,12 @@ impl Readiness {
     pub fn new<const N: usize>(gates: [Gate; N]) -> (Self, [GateHandle; N]) {
         let closed = gates.map(|gate| (gate, Arc::new(AtomicBool::new(false))));
         let handles = std::array::from_fn(|i| GateHandle { open: Arc::clone(&closed[i].1) });
-        (Self { gates: Arc::from(closed) }, handles)
+        (Self { gates: Arc::from(closed), standby: Standby::default() }, handles)
+    }
+
+    /// Whether this replica stands by, to be read and set.
+    pub fn standby(&self) -> Standby {
+        self.standby.clone()
     }
 
     /// The gates that are still closed, in the order they were given.

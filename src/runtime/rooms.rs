@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::clock::Clock;
 use super::config::{LedgerKind, OperatorConfig};
+use super::leader::Lease;
 use super::liveness::Liveness;
 use super::readiness::GateHandle;
 use super::tasks::{Stage, Tasks};
@@ -57,6 +58,7 @@ impl Metrics {
 pub(super) struct Setting<'a> {
     pub config: &'a OperatorConfig,
     pub client: Client,
+    pub lease: &'a Lease,
     pub clock: Clock,
     pub liveness: &'a Liveness,
     pub metrics: Metrics,
@@ -76,7 +78,7 @@ pub enum RoomsError {
 
 /// Opens every room.
 pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), RoomsError> {
-    let Setting { config, client, clock, liveness, metrics, subscriptions_listed } = setting;
+    let Setting { config, client, lease, clock, liveness, metrics, subscriptions_listed } = setting;
     let (reports, sightings) = mpsc::channel::<Report>(REPORTS);
     let (notices, states) = mpsc::channel(MESSAGES);
     let (told, views) = mpsc::channel::<Told>(MESSAGES);
@@ -100,7 +102,8 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let policy = Arc::new(policy(config));
     let secrets = Secrets::new(client.clone());
     let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
-    let courier = Courier::new(http, secrets.clone(), Arc::clone(&policy), || jiff::Timestamp::now().as_millisecond());
+    let wall_ms = || jiff::Timestamp::now().as_millisecond();
+    let courier = Courier::new(http, secrets.clone(), Arc::clone(&policy), wall_ms, lease.gate());
     let heartbeat = liveness.heartbeat("driver", clock.now());
     let inputs = driver::Inputs {
         sightings,
@@ -110,6 +113,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         recall: Box::new(move |entries| recalling.recall(past(entries))),
         now: Box::new(move || clock.now()),
         random: Box::new(random),
+        leads: lease.gate(),
         heartbeat: Box::new(move || heartbeat.beat(clock.now())),
         watches_stop: tasks.stop_of(Stage::Intake),
         stop: tasks.stop_of(Stage::Work),
@@ -118,11 +122,12 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let settings = Settings { caps, ..Settings::default() };
     match config.ledger {
         LedgerKind::Kubernetes => {
+            let lease = lease.clone();
             let store = Kubernetes::new(ledger::Setting {
                 client: client.clone(),
                 namespace: config.own_namespace(),
                 holder: u64::from(random()) << 32 | u64::from(random()),
-                is_leader: Box::new(|| true),
+                is_leader: Box::new(move || lease.is_valid()),
                 metrics: metrics.ledger,
             });
             let driver = Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs);
@@ -195,8 +200,8 @@ fn past(entries: &Entries) -> Past {
     past
 }
 
-/// Randomness for jitter: the standard library's hasher keys are random per thread and differ at every call.
-fn random() -> u32 {
+/// Randomness for jitter and names: the standard library's hasher keys are random per thread and differ at every call.
+pub(super) fn random() -> u32 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish() as u32
 }

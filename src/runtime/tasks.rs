@@ -23,13 +23,15 @@ pub enum Stage {
     Work,
     /// Writes down what came of the work.
     Report,
+    /// Holds the right to do all that; gives it up when nothing is done any more.
+    Lead,
     /// Shows all of it while it stops.
     Serve,
 }
 
 impl Stage {
     /// In the order they stop.
-    pub const ALL: [Self; 4] = [Self::Intake, Self::Work, Self::Report, Self::Serve];
+    pub const ALL: [Self; 5] = [Self::Intake, Self::Work, Self::Report, Self::Lead, Self::Serve];
 }
 
 /// How a task ended that should not have.

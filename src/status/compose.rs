@@ -3,6 +3,8 @@
 //! Touches nothing; the time comes in. Invariants: the conditions follow the design's table of states, every one with
 //! the verdict's generation; a dead endpoint leaves Ready as it is; nothing of an endpoint's answer gets in.
 
+mod ledger;
+
 use changehook_core::engine::{BreakerState as Breaker, LastError as Failed, RetryView, View};
 use changehook_core::outcome::{Class, Reason as FailureReason};
 use changehook_core::plan::Change;
@@ -12,17 +14,25 @@ use k8s_openapi::jiff::Timestamp;
 use super::{Standing, Verdict};
 use crate::api::conditions::{self, Reason, Status, Type, truncated};
 use crate::api::status::{
-    BreakerState, DeliveryStatus, EndpointStatus, ErrorClass, LastDelivery, LastError, LedgerStatus, MAX_ERROR_MESSAGE,
-    ObjectRef, Omitted, PendingDelivery, SubscriptionStatus, Totals,
+    BreakerState, DeliveryStatus, EndpointStatus, ErrorClass, LastDelivery, LastError, MAX_ERROR_MESSAGE, ObjectRef,
+    Omitted, PendingDelivery, SubscriptionStatus, Totals,
 };
 use crate::api::subscription::ChangeType;
+use ledger::{crowded, intact, ledger, resync};
 
 /// The largest status as JSON, a little left for what the API server adds to none of it.
 const MAX_STATUS: usize = 19 * 1024;
 
 /// The conditions that are kept up; what an earlier or later version left besides would only get out of date.
-const KEPT: [Type; 6] =
-    [Type::Ready, Type::Reconciling, Type::Stalled, Type::Authorized, Type::EndpointHealthy, Type::Suspended];
+const KEPT: [Type; 7] = [
+    Type::Ready,
+    Type::Reconciling,
+    Type::Stalled,
+    Type::Authorized,
+    Type::EndpointHealthy,
+    Type::LedgerIntact,
+    Type::Suspended,
+];
 
 /// The status as of now. `before` is the one last written.
 pub fn compose(
@@ -35,7 +45,8 @@ pub fn compose(
     let mut status = SubscriptionStatus {
         observed_generation: Some(verdict.generation),
         conditions: conditions(&before.conditions, verdict, view, now),
-        ledger: view.map(ledger),
+        // What an earlier process saw of the ledger is proof of what has to be in it.
+        ledger: view.map(|view| ledger(before.ledger.as_ref(), view)).or_else(|| before.ledger.clone()),
         delivery: view.map(delivery),
         totals: view.map(totals),
         last_delivery: view
@@ -51,7 +62,7 @@ pub fn compose(
         retries: view.map_or_else(Vec::new, |view| samples(&view.retries)),
         parked_samples: view.map_or_else(Vec::new, |view| samples(&view.parked_samples)),
         omitted: None,
-        resync: None,
+        resync: view.and_then(|view| view.requests.as_ref()).map_or_else(|| before.resync.clone(), resync),
     };
     fit(&mut status, MAX_STATUS);
     status.omitted = view.and_then(|view| omitted(view, &status));
@@ -89,6 +100,11 @@ fn conditions(before: &[Condition], verdict: &Verdict, view: Option<&View>, now:
             set(Type::Ready, Status::False, Reason::Progressing, message);
             set(Type::Reconciling, Status::True, Reason::Progressing, message);
         }
+        Standing::Sound if let Some(crowd) = view.and_then(|view| view.crowd) => {
+            let message = crowded(crowd);
+            set(Type::Ready, Status::False, Reason::LedgerCapacityExceeded, &message);
+            set(Type::Stalled, Status::True, Reason::LedgerCapacityExceeded, &message);
+        }
         Standing::Sound => {
             let (reason, message) = if verdict.suspended {
                 (Reason::Suspended, "sending is suspended; changes are watched and will be sent once it is resumed")
@@ -103,6 +119,9 @@ fn conditions(before: &[Condition], verdict: &Verdict, view: Option<&View>, now:
     }
     let (status, reason, message) = health(view);
     set(Type::EndpointHealthy, status, reason, &message);
+    if let Some((status, reason, message)) = intact(before, view) {
+        set(Type::LedgerIntact, status, reason, &message);
+    }
     if verdict.suspended {
         set(Type::Suspended, Status::True, Reason::Suspended, "spec.suspend is set");
     } else {
@@ -147,15 +166,6 @@ fn reason_of(reason: FailureReason) -> Reason {
     }
 }
 
-fn ledger(view: &View) -> LedgerStatus {
-    LedgerStatus {
-        entries: count(view.entries),
-        baseline_time: view.baseline_at.map(time),
-        last_commit_time: view.last_commit.map(time),
-        sequence: wide(view.sequence),
-    }
-}
-
 fn delivery(view: &View) -> DeliveryStatus {
     DeliveryStatus {
         pending: count(view.pending),
@@ -172,6 +182,7 @@ fn totals(view: &View) -> Totals {
         delivered: wide(view.totals.delivered),
         failed_attempts: wide(view.totals.failed_attempts),
         merged: wide(view.totals.merged),
+        discarded: wide(view.totals.discarded),
     }
 }
 

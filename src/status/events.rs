@@ -86,10 +86,11 @@ impl Publisher {
     }
 }
 
-/// Ready, Stalled, EndpointHealthy and Suspended are worth an Event when they flip; Unknown is where things begin.
+/// Ready, Stalled, EndpointHealthy, LedgerIntact and Suspended are worth an Event when they flip; Unknown is where things
+/// begin, but for a ledger that cannot be written.
 fn flips(before: &[Condition], after: &[Condition]) -> Vec<Event> {
     let mut events = Vec::new();
-    for type_ in [Type::Ready, Type::Stalled, Type::EndpointHealthy, Type::Suspended] {
+    for type_ in [Type::Ready, Type::Stalled, Type::EndpointHealthy, Type::LedgerIntact, Type::Suspended] {
         let (old, new) = (get(before, type_), get(after, type_));
         if type_ == Type::Suspended && old.is_some() && new.is_none() {
             events.push(Event {
@@ -102,16 +103,20 @@ fn flips(before: &[Condition], after: &[Condition]) -> Vec<Event> {
         }
         // That Stalled is gone is told by what Ready says instead.
         let Some(new) = new else { continue };
-        if old.is_some_and(|old| old.status == new.status) || new.status == "Unknown" {
+        let begins = new.status == "Unknown" && type_ != Type::LedgerIntact;
+        if old.is_some_and(|old| old.status == new.status) || begins {
             continue;
         }
-        // The first word on a subscription is that it is being looked at: no news.
-        if old.is_none() && type_ == Type::Ready && new.reason == Reason::Progressing.as_str() {
+        // The first word on a subscription is that it is being looked at and that nothing is lost: no news.
+        let looks = type_ == Type::Ready && new.reason == Reason::Progressing.as_str();
+        let intact = type_ == Type::LedgerIntact && new.status == "True";
+        if old.is_none() && (looks || intact) {
             continue;
         }
         let bad = match type_ {
             Type::Stalled => true,
             Type::Suspended => false,
+            Type::LedgerIntact => new.status != "True",
             _ => new.status == "False" && new.reason != Reason::Progressing.as_str(),
         };
         events.push(Event {
@@ -173,6 +178,17 @@ mod tests {
         let watching = one(Type::Ready, Status::True, Reason::Watching);
         let progressing = one(Type::Ready, Status::False, Reason::Progressing);
         assert_eq!(told(&watching, &progressing), [("Progressing".to_owned(), false)]);
+    }
+
+    #[test]
+    fn a_ledger_that_is_lost_or_cannot_be_written_is_a_warning_and_one_that_is_whole_again_is_not() {
+        let intact = one(Type::LedgerIntact, Status::True, Reason::Intact);
+        let lost = one(Type::LedgerIntact, Status::False, Reason::LedgerLost);
+        let unwritable = one(Type::LedgerIntact, Status::Unknown, Reason::LedgerUnavailable);
+        assert_eq!(told(&[], &intact), []);
+        assert_eq!(told(&intact, &lost), [("LedgerLost".to_owned(), true)]);
+        assert_eq!(told(&intact, &unwritable), [("LedgerUnavailable".to_owned(), true)]);
+        assert_eq!(told(&lost, &intact), [("Intact".to_owned(), false)]);
     }
 
     #[test]

@@ -157,11 +157,12 @@ impl Source {
     pub(super) fn wait_after(&mut self, state: &SourceState) -> Duration {
         match state {
             SourceState::NotInstalled { .. } => self.calls.next(self.settings.absent_retry_max),
+            // often enough to know after `rewind_after` whether it has lasted
+            SourceState::Stale { .. } => self.calls.next(self.settings.rewind_after / 6),
             SourceState::NotWatchable { .. } | SourceState::Unsupported { .. } => self.settings.backoff_max,
             SourceState::Starting
             | SourceState::Watching { .. }
             | SourceState::Forbidden { .. }
-            | SourceState::Stale { .. }
             | SourceState::Failing { .. } => self.calls.next(self.settings.backoff_max),
         }
     }

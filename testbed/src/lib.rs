@@ -16,6 +16,7 @@
 //! | [`program`] | the operator's program, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
 //! | [`ledger`] | the operator's records: lost, damaged, copied, brought back |
+//! | `lease` | the Lease of an operator that is dead |
 //! | [`mirror`] | what a careful receiver knows, compared with the cluster |
 //! | [`unrest`] | objects that change all the time |
 //! | [`rounds`] | kill -9 again and again under load, in tests and in `cargo soak` |
@@ -33,6 +34,7 @@ pub mod fault_proxy;
 mod http1;
 pub mod interrupt;
 pub mod kubeconfig;
+mod lease;
 pub mod ledger;
 pub mod link;
 pub mod manifests;

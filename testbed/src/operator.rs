@@ -24,7 +24,8 @@ use crate::{
 };
 
 const RBAC: &str = include_str!("../manifests/operator-rbac.yaml");
-const NAMESPACE: &str = "changehook-system";
+/// Its namespace, unless a test gives it another.
+pub const NAMESPACE: &str = "changehook-system";
 
 /// How it is configured unless a test says otherwise, beside its kubeconfig, its namespace and its reach.
 const SETTINGS: [(&str, &str); 2] = [("admin-address", "127.0.0.1:0"), ("log-format", "text")];

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::{
     ControlPlane, Mirror, Operator, OperatorOptions, Receiver, Reply, Tally,
     error::{Error, Result},
-    eventually,
+    eventually, operator,
     tally::{ANSWER_AGE, Kill},
     unrest::{LABEL, Unrest},
 };
@@ -100,8 +100,8 @@ struct Rounds {
     seen: usize,
     kills: Vec<Kill>,
     random: fastrand::Rng,
-    // held, never read; last: the operator goes before it
-    _control_plane: ControlPlane,
+    // last: the operator goes before it
+    control_plane: ControlPlane,
 }
 
 /// Carries out a plan on a control plane of its own; `say` is told how far it is after every round. The first thing that
@@ -164,7 +164,7 @@ impl Rounds {
         control_plane.kubectl_ok(&wait).await?;
         let unrest = Unrest::new(control_plane.client().await?, &namespace, 40);
         let (mirror, seen, kills) = (Mirror::new(KEY), 0, Vec::new());
-        Ok(Self { operator, receiver, unrest, mirror, seen, kills, random, _control_plane: control_plane })
+        Ok(Self { operator, receiver, unrest, mirror, seen, kills, random, control_plane })
     }
 
     /// Gives how many writes there were.
@@ -191,6 +191,8 @@ impl Rounds {
         let begun = Instant::now();
         self.operator.kill().await?;
         self.kills.push(Kill { begun, over: Instant::now() });
+        // what is looked for is what one leader leaves to the next, not how long the next one waits
+        self.control_plane.free_lease(operator::NAMESPACE).await?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod conditions;
 mod delivery;
 mod edits;
 mod history;
+mod leader;
 mod namesakes;
 mod operation;
 mod outage;

@@ -187,20 +187,19 @@ impl World {
         }
     }
 
-    /// The highest sequence that the status tells of.
-    pub async fn sequence(&self, name: &str) -> u64 {
-        self.get(name).await["status"]["ledger"]["sequence"].as_u64().expect("the status has a sequence")
+    /// Since when the status counts, which is when the operator of that status started to keep it.
+    pub async fn since(&self, name: &str) -> String {
+        self.get(name).await["status"]["totals"]["since"].as_str().expect("the status has totals").to_owned()
     }
 
-    /// Waits until an operator that was started after the status told of `sequence` has taken note of the objects that
-    /// exist, which are so many.
-    pub async fn baseline(&self, name: &str, entries: u64, sequence: u64) {
-        let what = format!("no baseline of {entries} objects");
+    /// Waits until an operator that was started after the status told of `since` has compared the objects that exist with
+    /// what it knows, which are `entries` then.
+    pub async fn caught_up(&self, name: &str, entries: u64, since: &str) {
+        let what = format!("it has not caught up with {entries} objects");
         self.until(name, &what, |object| {
-            let ledger = &object["status"]["ledger"];
-            ledger["entries"] == entries
-                && ledger["sequence"].as_u64() > Some(sequence)
-                && ledger["baselineTime"].is_string()
+            let status = &object["status"];
+            status["ledger"]["entries"] == entries
+                && status["totals"]["since"].as_str().is_some_and(|now| now != since)
                 && condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
         })
         .await;

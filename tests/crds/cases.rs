@@ -235,6 +235,8 @@ pub fn refused() -> Vec<Case> {
     case("spec.retryPolicy.retryStatusCodes", "599", retry(&json!({"retryStatusCodes": [600]})));
     case("spec.retryPolicy.retryStatusCodes", "", retry(&json!({"retryStatusCodes": [429, 429]})));
     case("spec.payload.maxBytes", "4096", json!({"payload": {"maxBytes": 4095}}));
+    case("spec.resync.requestID", "1", json!({"resync": {"requestID": ""}}));
+    case("spec.resync.requestID", "128", json!({"resync": {"requestID": "é".repeat(129)}}));
     case("spec.payload.maxBytes", "2097152", json!({"payload": {"maxBytes": 2_097_153}}));
     // what the types cannot hold
     let mut case = |field: &str, says: &str, patch: Value| {
@@ -246,6 +248,11 @@ pub fn refused() -> Vec<Case> {
     case("spec.endpoint", "Required", json!({"endpoint": null}));
     case("spec.signing.secretRef", "Required", json!({"signing": {}}));
     case("spec.initialSync", "Adopt", json!({"initialSync": "Replay"}));
+    case("spec.selectionChange", "Notify", json!({"selectionChange": "Replay"}));
+    case("spec.onLedgerLoss", "Replay", json!({"onLedgerLoss": "Notify"}));
+    case("spec.retryPolicy.onExhausted", "Discard", retry(&json!({"onExhausted": "Drop"})));
+    case("spec.resync.scope", "Parked", json!({"resync": {"requestID": "1", "scope": "Some"}}));
+    case("spec.resync.requestID", "Required", json!({"resync": {"scope": "All"}}));
     case(
         "spec.resources[0].labelSelector.matchExpressions[0].operator",
         "In",
@@ -289,6 +296,10 @@ pub fn accepted() -> Vec<Value> {
         json!({"signing": {"secretRef": {"name": "hook"}, "schemes": ["SHA256"]}}),
         json!({"payload": {"format": "Native", "object": "Full", "fieldChanges": false, "maxBytes": 4096}}),
         json!({"changeDetection": {"scope": "Full", "minIntervalSeconds": 0}}),
+        json!({"initialSync": "Notify", "selectionChange": "Notify", "onLedgerLoss": "Adopt",
+            "retryPolicy": {"onExhausted": "Discard"}}),
+        json!({"resync": {"requestID": "2026-01-05, please", "scope": "All"}}),
+        json!({"resync": {"requestID": "é".repeat(128)}}),
         retry(&json!({"maxRetries": 0, "initialDelaySeconds": 60, "retryStatusCodes": [429, 408, 503]})),
         json!({"resources": [
             {"apiVersion": "v1", "kind": "ConfigMap", "names": ["kube-root-ca.crt", "system:a"]},

@@ -107,8 +107,10 @@ impl Subscription {
         let Some(sending) = slot.sending.take() else { return };
         match &attempt.event.subject {
             Subject::Present(row) => {
-                shared.record(now, desk, Fact::Ack { object: key.clone(), of, rv: row.rv });
-                slot.acked = Some(Acked { seq: of, rv: row.rv, fp: sending.fp });
+                // What was declared before the cluster was set back has no version.
+                let rv = if sending.rv == 0 { 0 } else { row.rv };
+                shared.record(now, desk, Fact::Ack { object: key.clone(), of, rv });
+                slot.acked = Some(Acked { seq: of, rv, fp: sending.fp });
                 slot.acked_version.clone_from(&row.version);
                 slot.may_be_known = true;
             }
@@ -141,7 +143,11 @@ impl Subscription {
         let recovery = if well { breaker.succeeded(max_in_flight) } else { breaker.alive(max_in_flight) };
         match recovery {
             Recovery::None => {}
-            Recovery::Over => self.release(shared, now, self.desk.outage.iter().cloned().collect()),
+            Recovery::Over => {
+                // Whatever is under way as a probe is an ordinary attempt from now on.
+                self.desk.probe = None;
+                self.release(shared, now, self.desk.outage.iter().cloned().collect());
+            }
         }
     }
 
@@ -184,10 +190,10 @@ impl Subscription {
         }
         let poison = !desk.breaker.is_open() && desk.breaker.successes() > slot.successes_before;
         if poison {
-            self.park(shared, now, key, Class::Event);
+            self.give_up(shared, now, key, Class::Event);
         } else {
             desk.breaker.exhausted(now.mono, policy);
-            self.park(shared, now, key, Class::Endpoint);
+            self.give_up(shared, now, key, Class::Endpoint);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::breaker::BreakerState;
 use super::decide::Verdict;
-use super::slot::{Lane, Phase, Slot};
+use super::slot::{Lane, Phase, Room, Slot};
 use super::{Engine, ObjectKey, Subscription};
 use crate::outcome::Class;
 use crate::plan::SubscriptionId;
@@ -44,6 +44,14 @@ impl Engine {
                 findings.push(format!("permits by host are {taken:?}, not {hosts:?}"));
             }
         }
+        let admitted: u64 = self.subscriptions.values().map(|subscription| subscription.desk.admitted).sum();
+        if admitted != self.shared.admitted {
+            findings.push(format!("{} slots are admitted, not {admitted}", self.shared.admitted));
+        }
+        let crowded = self.subscriptions.iter().filter(|(_, subscription)| !subscription.desk.crowd.is_empty());
+        if crowded.map(|(id, _)| id.clone()).collect::<BTreeSet<_>>() != self.shared.crowded {
+            findings.push(format!("{:?} await room, which is not so", self.shared.crowded));
+        }
         let alarms: BTreeSet<(u64, SubscriptionId)> = self
             .subscriptions
             .iter()
@@ -53,6 +61,13 @@ impl Engine {
             findings.push(format!("alarms are {:?}, not {alarms:?}", self.shared.alarms));
         }
         findings
+    }
+
+    /// The highest sequence given out, durable or not.
+    #[cfg(feature = "proof")]
+    #[doc(hidden)]
+    pub fn sequence(&self) -> u64 {
+        self.shared.journal.given_out()
     }
 
     /// Something that may start has a turn, waits for a permit, or has an alarm.
@@ -117,6 +132,9 @@ impl Subscription {
             ("due", desk.due.len() == keys(&|slot| matches!(slot.phase, Phase::Due { .. })).len()),
             ("in flight", desk.in_flight as usize == keys(&Slot::is_busy).len()),
             ("retries in flight", desk.retries_in_flight == lane(Lane::Retry)),
+            ("inherited", desk.inherited.is_subset(&keys(&|slot| slot.sending.is_some() && slot.attempts == 0))),
+            ("admitted", desk.admitted as usize == keys(&|slot| slot.room == Room::Taken).len()),
+            ("crowd", desk.crowd == keys(&|slot| slot.room == Room::Awaited)),
             ("named", desk.namesakes.values().map(Vec::len).sum::<usize>() == slots.len()),
         ];
         for (what, agrees) in agreements {
@@ -141,6 +159,9 @@ impl Subscription {
             let under_way = matches!(slot.phase, Phase::Starting | Phase::InFlight);
             if under_way != slot.is_busy() {
                 find("holds a permit without a request, or the other way round");
+            }
+            if slot.room == Room::Unneeded && (slot.is_known() || slot.pledged) {
+                find("is recorded and does not count");
             }
             if slot.is_blank() {
                 find("should be forgotten");

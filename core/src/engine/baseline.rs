@@ -1,21 +1,31 @@
-//! Baselines: what exists when a kind is first seen, or newly selected, is taken as known; and what a complete list says of
-//! objects that only the ledger knows.
+//! Baselines: what exists when a kind is first seen, or newly selected, is taken as known, or told; and what a complete list
+//! says of objects that only the ledger knows.
 //!
 //! Touches nothing. Invariants: while a baseline is open nothing of its subscription is declared; once it is closed it
 //! adopts nothing; it closes only when every adopted entry is durable.
 
 use std::sync::Arc;
 
-use super::desk::Baseline;
+use super::desk::{Baseline, Desk};
+use super::shared::Shared;
 use super::slot::{Shown, Slot};
 use super::{Engine, ObjectKey, Subscription};
 use crate::Now;
-use crate::ledger::Fact;
+use crate::ledger::{Fact, Mark};
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, ObjectName, Unreadable};
-use crate::plan::SubscriptionId;
+use crate::plan::{Existing, SubscriptionId};
+use crate::select::Synced;
 
 impl Engine {
+    /// A source is known to be complete: what it does not show of the subscription's objects is gone.
+    pub fn conclude(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, synced: &Synced) {
+        match synced {
+            Synced::Listed { rv, unreadable } => self.synced(now, id, kind, *rv, unreadable),
+            Synced::Absent => self.kind_absent(now, id, kind),
+        }
+    }
+
     /// The list of a kind is complete as of `rv`, for this subscription's part of it.
     pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
         self.complete(now, id, kind, |slot| is_absent(unreadable, slot).then_some(rv), rv);
@@ -38,15 +48,15 @@ impl Engine {
     ) {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         let gone = subscription.find_gone(now, kind, absent_as_of);
-        if let Some((kind, _)) = subscription.desk.baselines.get_key_value(kind) {
-            subscription.desk.listed.insert(Arc::clone(kind));
-        }
+        subscription.desk.note_listed(now, kind);
         let keys = match subscription.desk.baselines.get_key_value(kind).map(|(kind, at)| (Arc::clone(kind), *at)) {
             Some((kind, Baseline::Waiting { mark })) => {
-                let shown = subscription.slots.iter().filter(|(key, _)| key.kind == kind).filter_map(|(_, slot)| {
-                    if let Shown::Selected { row, .. } = &slot.shown { Some(row.rv) } else { None }
-                });
-                // A row may be newer than the list; it was there before the baseline was set all the same.
+                let shown =
+                    subscription.slots.iter().filter(|(key, _)| key.kind == kind).filter_map(|(_, slot)| {
+                        if let Shown::Selected { rv, .. } = slot.shown { Some(rv) } else { None }
+                    });
+                // A row may be newer than the list; it was there before the baseline was set all the same. With zero
+                // nothing is adopted: what exists is told.
                 let mark = mark.unwrap_or_else(|| shown.max().unwrap_or(0).max(rv));
                 let fact = Fact::Mark { kind: Arc::clone(&kind), rv: mark, open: true };
                 let closes_at_seq = self.shared.record(now, &subscription.desk, fact);
@@ -93,7 +103,39 @@ impl Engine {
     }
 }
 
+/// The mark of a baseline whose list is still to come: all of it is adopted.
+const UNTIL_LISTED: u64 = u64::MAX;
+
+impl Baseline {
+    /// As an earlier life left it.
+    pub fn restored(Mark { rv, open }: Mark) -> Self {
+        if open { Self::Waiting { mark: Some(rv).filter(|rv| *rv != UNTIL_LISTED) } } else { Self::Closed }
+    }
+}
+
+impl Desk {
+    /// A list of the kind is complete.
+    fn note_listed(&mut self, now: Now, kind: &GroupKind) {
+        if let Some((kind, _)) = self.baselines.get_key_value(kind)
+            && self.listed.insert(Arc::clone(kind))
+            && self.listed.len() == self.baselines.len()
+        {
+            self.all_listed_at = Some(now.wall);
+        }
+    }
+}
+
 impl Subscription {
+    /// The kind's objects are taken note of anew when they are listed, silently or not; the next leader knows.
+    pub(super) fn begin_baseline(&mut self, shared: &mut Shared, now: Now, kind: Arc<GroupKind>, existing: Existing) {
+        let (mark, rv) = match existing {
+            Existing::Adopt => (None, UNTIL_LISTED),
+            Existing::Notify => (Some(0), 0),
+        };
+        shared.record(now, &self.desk, Fact::Mark { kind: Arc::clone(&kind), rv, open: true });
+        self.desk.baselines.insert(kind, Baseline::Waiting { mark });
+    }
+
     /// What was known and is not shown is gone. One that is gone already but as of a version too old to be believed is
     /// now believed, if this list is new enough.
     fn find_gone(&mut self, now: Now, kind: &GroupKind, absent_as_of: impl Fn(&Slot) -> Option<u64>) -> Vec<ObjectKey> {

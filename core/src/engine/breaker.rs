@@ -143,13 +143,23 @@ impl Breaker {
                 self.step = self.step.saturating_add(1);
                 self.schedule(mono, policy);
             }
-            BreakerState::Open { .. } => {}
+            BreakerState::Open { .. } => self.was_tried(mono, policy),
             BreakerState::Closed | BreakerState::HalfOpen { .. } => {
                 self.step = self.step.max(attempt);
                 if self.streak.len() >= STREAK {
                     self.schedule(mono, policy);
                 }
             }
+        }
+    }
+
+    /// A request that was no probe has failed while it is open: that was as good as a probe that is due by now.
+    fn was_tried(&mut self, mono: u64, policy: &RetryPolicy) {
+        if let BreakerState::Open { next_probe, probing } = self.state
+            && next_probe <= mono
+        {
+            self.schedule(mono, policy);
+            self.set_probing(probing);
         }
     }
 
@@ -177,6 +187,8 @@ impl Breaker {
         }
         if probe || (common && !self.is_open()) {
             self.schedule(mono, policy);
+        } else {
+            self.was_tried(mono, policy);
         }
         common
     }
@@ -227,6 +239,13 @@ impl Breaker {
     /// An earlier life left an outage; whether it is over is for a probe to find out, at once.
     pub fn reopen(&mut self, mono: u64) {
         self.state = BreakerState::Open { next_probe: mono, probing: false };
+    }
+
+    /// Somebody asks for another try: the next probe need not wait.
+    pub fn probe_soon(&mut self, mono: u64) {
+        if let BreakerState::Open { next_probe, .. } = &mut self.state {
+            *next_probe = mono.min(*next_probe);
+        }
     }
 
     fn schedule(&mut self, mono: u64, policy: &RetryPolicy) {

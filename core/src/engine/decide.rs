@@ -4,8 +4,9 @@
 //! [`Subscription::reconsider`] is the only place where a verdict becomes a place in a line or a silent record.
 
 use super::desk::{Baseline, Desk};
+use super::recipe::rewrite;
 use super::shared::Shared;
-use super::slot::{Phase, Shown, Slot};
+use super::slot::{Phase, Room, Shown, Slot};
 use super::want::{Need, change};
 use super::{ObjectKey, Subscription};
 use crate::Now;
@@ -34,18 +35,23 @@ impl Desk {
         if slot.tombstone {
             return Verdict::Drop;
         }
+        if slot.room == Room::Awaited && slot.is_selected() {
+            return Verdict::Hold;
+        }
         let mark = match self.baselines.get(&key.kind) {
             Some(Baseline::Waiting { .. }) => return Verdict::Hold,
             Some(Baseline::Open { mark, .. }) => Some(*mark),
             // A kind that is not watched any more has nothing but ends to tell.
             Some(Baseline::Closed) | None => None,
         };
-        let change = match slot.need(mark, 0) {
+        let change = match slot.need(mark, self.resync) {
             Need::Hold => return Verdict::Hold,
             Need::Nothing if slot.parked.is_some() => return Verdict::Parked,
             Need::Nothing if slot.pledged => return Verdict::Drop,
             Need::Nothing => return Verdict::Nothing,
             Need::Adopt => return Verdict::Adopt,
+            // Without Updated, what is told again is told as what it was.
+            Need::Present if !self.plan.changes.updated && self.is_before_resync(slot) => Change::New,
             Need::Present => change(true, slot.acked.is_some(), slot.sending.map(|sending| sending.change)),
             Need::Absent => Change::Removed,
         };
@@ -67,7 +73,9 @@ impl Subscription {
         if slot.is_busy() {
             return;
         }
-        match desk.verdict(key, slot) {
+        rewrite(desk, shared, now, key, slot);
+        let verdict = desk.verdict(key, slot);
+        match desk.admit(shared, key, slot, verdict) {
             Verdict::Hold => desk.leave_lines(key, slot),
             Verdict::Parked => {
                 desk.leave_lines(key, slot);
@@ -79,19 +87,20 @@ impl Subscription {
             Verdict::Drop => drop_silently(desk, shared, now, key, slot),
             Verdict::Tell(change) => owe(desk, shared, now, key, slot, change),
         }
-        if let Some(named) = self.forget_if_blank(key) {
+        if let Some(named) = self.forget_if_blank(shared, key) {
             self.reconsider_namesakes(shared, now, key, &named);
         }
     }
 
     /// Drops a slot that has nothing to remember; returns how its object was called.
-    pub(super) fn forget_if_blank(&mut self, key: &ObjectKey) -> Option<Named> {
+    pub(super) fn forget_if_blank(&mut self, shared: &mut Shared, key: &ObjectKey) -> Option<Named> {
         if !self.slots.get(key)?.is_blank() {
             return None;
         }
         let mut slot = self.slots.remove(key)?;
         self.desk.note_not_owed(key, &mut slot);
         self.desk.note_unparked(key, &mut slot);
+        self.desk.give_room(shared, key, &mut slot);
         self.desk.delist(key, &slot.named);
         Some(slot.named)
     }
@@ -105,7 +114,7 @@ fn owe(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &m
         desk.note_unparked(key, slot);
         slot.attempts = 0;
     }
-    if !slot.same_event(change) {
+    if !desk.same_event(slot, change) {
         // Another event than the one that failed: same deadline, a fresh count.
         slot.attempts = 0;
     }
@@ -136,6 +145,7 @@ pub(super) fn settle(desk: &mut Desk, shared: &mut Shared, key: &ObjectKey, slot
         shared.mark_changed(desk);
     }
     desk.note_not_owed(key, slot);
+    desk.inherited.remove(key);
     slot.attempts = 0;
     slot.declared = None;
     slot.last_error = None;
@@ -143,8 +153,8 @@ pub(super) fn settle(desk: &mut Desk, shared: &mut Shared, key: &ObjectKey, slot
 
 /// The row is taken as known without being told.
 fn adopt(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot) {
-    let Shown::Selected { row, fp } = &slot.shown else { return };
-    let (rv, fp, version) = (row.rv, *fp, row.version.clone());
+    let Shown::Selected { row, rv, fp } = &slot.shown else { return };
+    let (rv, fp, version) = (*rv, *fp, row.version.clone());
     let fact = Fact::Adopt { object: key.clone(), named: slot.named.clone(), rv, fp };
     let seq = shared.record(now, desk, fact);
     if let Some(Baseline::Open { closes_at_seq, .. }) = desk.baselines.get_mut(&key.kind) {

@@ -12,17 +12,19 @@ use super::breaker::Breaker;
 use super::line::Line;
 use super::namesake::Name;
 use super::slot::{LastError, Phase, Slot};
+use super::view::LossView;
 use crate::Now;
-use crate::event::fingerprint;
-use crate::object::{Fingerprint, GroupKind, ObjectKey, Row};
-use crate::plan::Plan;
+use crate::ledger::Recipe;
+use crate::object::{GroupKind, ObjectKey};
+use crate::plan::{Plan, Requests};
 
 /// Where a kind's baseline stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Baseline {
-    /// The first complete list is still to come; `mark` if an earlier life had set it already.
+    /// The first complete list is still to come. What is in it is adopted up to `mark`, or all of it without one; with
+    /// zero nothing is.
     Waiting { mark: Option<u64> },
-    /// Rows up to `mark` are being adopted; nothing of the subscription is declared.
+    /// Rows up to `mark` are being adopted, none if it is zero; nothing of the subscription is declared.
     Open { mark: u64, closes_at_seq: u64 },
     /// Nothing is adopted any more.
     Closed,
@@ -37,6 +39,8 @@ pub struct Totals {
     pub failed_attempts: u64,
     /// Changes that were told as part of a later one.
     pub merged: u64,
+    /// Events that were given up for good.
+    pub discarded: u64,
 }
 
 /// The last acknowledged event.
@@ -58,6 +62,16 @@ pub(super) struct Desk {
     pub baseline_at: Option<i64>,
     /// Kinds of which a list was complete since this process took over.
     pub listed: BTreeSet<Arc<GroupKind>>,
+    /// When that was so of all of them; wall clock.
+    pub all_listed_at: Option<i64>,
+    /// What was acknowledged before this sequence is owed again.
+    pub resync: u64,
+    /// The requests to be told again that were seen, and the sequence from which on that is durable.
+    pub requests: (u64, Requests),
+    /// How fingerprints are made, from which sequence on; oldest first.
+    pub recipes: Vec<(u64, Recipe)>,
+    /// What was known is lost, and not made up for yet.
+    pub lost: Option<LossView>,
     pub breaker: Breaker,
     /// Waiting for their first attempt.
     pub first: Line,
@@ -70,6 +84,12 @@ pub(super) struct Desk {
     /// Failed at the last attempt and not given up: when it may, or might, go again, which.
     pub retrying: BTreeSet<(u64, ObjectKey)>,
     pub parked: BTreeSet<ObjectKey>,
+    /// Unanswered in an earlier life, and not tried yet in this one.
+    pub inherited: BTreeSet<ObjectKey>,
+    /// Slots that the ledger has room for.
+    pub admitted: u64,
+    /// Slots that it has none for.
+    pub crowd: BTreeSet<ObjectKey>,
     /// Of the parked, those that wait for the end of the outage.
     pub outage: BTreeSet<ObjectKey>,
     /// Of the parked, those refused with a status that is the endpoint's trouble once it is common.
@@ -104,6 +124,11 @@ impl Desk {
             baselines: BTreeMap::new(),
             baseline_at: None,
             listed: BTreeSet::new(),
+            all_listed_at: None,
+            resync: 0,
+            requests: (0, Requests::default()),
+            recipes: Vec::new(),
+            lost: None,
             breaker: Breaker::new(),
             first: Line::default(),
             due: Line::default(),
@@ -111,6 +136,9 @@ impl Desk {
             owed: BTreeSet::new(),
             retrying: BTreeSet::new(),
             parked: BTreeSet::new(),
+            inherited: BTreeSet::new(),
+            admitted: 0,
+            crowd: BTreeSet::new(),
             outage: BTreeSet::new(),
             refused: BTreeSet::new(),
             probe: None,
@@ -127,16 +155,6 @@ impl Desk {
             last_delivery: None,
             last_error: None,
             since,
-        }
-    }
-
-    /// What this subscription watches for in a row. Without Updated every state is the same.
-    pub fn fingerprint(&self, row: &Row) -> Fingerprint {
-        if self.plan.changes.updated {
-            // Zero is kept for what is gone, one for the constant below.
-            Fingerprint(fingerprint(&self.plan.id.uid, row.digest).0.max(2))
-        } else {
-            Fingerprint(1)
         }
     }
 
@@ -165,6 +183,12 @@ impl Desk {
         if let Some(since) = slot.owed_since.take() {
             self.owed.remove(&(since, key.clone()));
         }
+        self.forget_retry(key, slot);
+    }
+
+    /// When it failed last has no say any more in when it goes again.
+    pub fn forget_retry(&mut self, key: &ObjectKey, slot: &mut Slot) {
+        self.leave_lines(key, slot);
         if slot.is_retrying() {
             self.retrying.remove(&(slot.not_before, key.clone()));
         }

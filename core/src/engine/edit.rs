@@ -1,7 +1,8 @@
 //! Plans: how a subscription starts, is edited and ends.
 //!
-//! Touches nothing. Invariants: an edit adopts what it newly selects and silences what it selects no more, and nothing
-//! else: what was owed before the edit stays owed, even if the operator crashes in the middle of it.
+//! Touches nothing. Invariants: an edit adopts what it newly selects and silences what it selects no more, or tells both if
+//! that is asked for, and nothing else: what was owed before the edit stays owed, even if the operator crashes in the middle
+//! of it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use super::shared::Shared;
 use super::slot::{Phase, Shown, Slot};
 use super::{Engine, Map, Subscription};
 use crate::Now;
-use crate::ledger::{Acked, Book, Fact, Mark};
+use crate::ledger::{Book, Fact};
 use crate::object::{GroupKind, ObjectKey};
-use crate::plan::{Change, Plan, SubscriptionId};
+use crate::plan::{Change, Existing, Plan, SubscriptionId};
 use crate::proof::{Mark as Passed, passed};
 
 impl Engine {
@@ -21,21 +22,36 @@ impl Engine {
     /// [`Engine::synced`] for each kind whose list is complete.
     pub fn plan(&mut self, now: Now, plan: Plan) {
         let id = plan.id.clone();
+        let begins = !self.subscriptions.contains_key(&id);
+        let book = self.unclaimed.remove(&id);
+        let loss = if begins { self.claimed.loss(&plan, book.as_ref()) } else { None };
         let shared = &mut self.shared;
         let subscription = self
             .subscriptions
             .entry(id.clone())
             .or_insert_with(|| Subscription { slots: Map::default(), desk: Desk::new(plan.clone(), now.wall) });
-        if let Some(book) = self.unclaimed.remove(&id) {
+        let first = begins && book.is_none();
+        if let Some(book) = book {
             subscription.restore(shared, now, book);
+        } else if first {
+            subscription.desk.requests = (0, plan.claims.requests.clone());
         }
         let old = std::mem::replace(&mut subscription.desk.plan, plan);
-        subscription.edit_interests(shared, now, &old);
+        // What is done about objects of a kind that has no baseline.
+        let policy = &subscription.desk.plan.policy;
+        let newcomers = match loss {
+            Some(_) => policy.on_loss.existing(),
+            None if subscription.desk.baselines.is_empty() => policy.initial_sync,
+            None => policy.selection_change,
+        };
+        if let Some(loss) = loss {
+            subscription.recover(shared, now, loss);
+        }
+        subscription.edit_interests(shared, now, &old, newcomers);
+        subscription.follow_recipe(shared, now);
+        subscription.hear_requests(shared, now, first);
         if old.config_hash != subscription.desk.plan.config_hash {
             subscription.start_afresh(shared, now);
-        }
-        if old.changes.updated != subscription.desk.plan.changes.updated {
-            subscription.change_recipe(shared, now);
         }
         let keys: Vec<ObjectKey> = subscription.slots.keys().cloned().collect();
         for key in keys {
@@ -85,6 +101,10 @@ impl Engine {
             shared.alarms.remove(&(at, id.clone()));
         }
         shared.opening.remove(id);
+        shared.recovering.remove(id);
+        shared.crowded.remove(id);
+        shared.admitted -= subscription.desk.admitted;
+        shared.freed = true;
         shared.changed.remove(id);
         shared.journal.add(now, id, Fact::Forget);
     }
@@ -94,9 +114,15 @@ impl Subscription {
     /// Takes over what an earlier life left.
     fn restore(&mut self, shared: &mut Shared, now: Now, book: Book) {
         let Self { slots, desk } = self;
-        for (key, entry) in book.entries {
+        let Book { entries, marks, resync, requests, recipes, loss: _ } = book;
+        desk.resync = resync;
+        // A part that is lost may be what held them; the status repeats only what was durable.
+        desk.requests = (0, requests.after(&desk.plan.claims.requests));
+        desk.recipes = recipes;
+        for (key, entry) in entries {
             desk.enlist(&key, &entry.named);
             let mut slot = Slot::restored(entry, now.wall);
+            desk.take_room(shared, &mut slot);
             if let Some(parked) = slot.parked {
                 if parked.config_hash == desk.plan.config_hash {
                     desk.note_parked(&key, &mut slot, parked);
@@ -106,11 +132,16 @@ impl Subscription {
                     slot.parked = None;
                 }
             }
+            if slot.sending.is_some() && slot.parked.is_none() {
+                desk.inherited.insert(key.clone());
+            }
+            if slot.parked.is_none() && (slot.sending.is_some() || slot.pledged) {
+                desk.note_owed(&key, &mut slot, now.wall);
+            }
             slots.insert(key, slot);
         }
-        for (kind, Mark { rv, open }) in book.marks {
-            let baseline = if open { Baseline::Waiting { mark: Some(rv) } } else { Baseline::Closed };
-            desk.baselines.insert(kind, baseline);
+        for (kind, mark) in marks {
+            desk.baselines.insert(kind, Baseline::restored(mark));
         }
         if !desk.outage.is_empty() {
             // Whether the outage is over is found out by a probe.
@@ -118,7 +149,7 @@ impl Subscription {
         }
     }
 
-    fn edit_interests(&mut self, shared: &mut Shared, now: Now, old: &Plan) {
+    fn edit_interests(&mut self, shared: &mut Shared, now: Now, old: &Plan, newcomers: Existing) {
         let interests = self.desk.plan.interests.clone();
         let kinds: Vec<Arc<GroupKind>> = interests.iter().map(|interest| Arc::new(interest.gvk.group_kind())).collect();
         let left: BTreeSet<Arc<GroupKind>> =
@@ -128,8 +159,9 @@ impl Subscription {
             self.desk.listed.remove(&kind);
             shared.record(now, &self.desk, Fact::Unmark { kind });
         }
+        let selection_change = self.desk.plan.policy.selection_change;
         for (_, slot) in self.slots.iter_mut().filter(|(key, _)| !kinds.contains(&key.kind)) {
-            withdraw(slot);
+            withdraw(slot, selection_change);
         }
         for (kind, interest) in kinds.into_iter().zip(interests) {
             let edited = old
@@ -137,13 +169,40 @@ impl Subscription {
                 .iter()
                 .find(|other| other.gvk.group_kind() == *kind)
                 .is_some_and(|other| other.selector != interest.selector || other.namespace != interest.namespace);
-            let baseline = self.desk.baselines.entry(Arc::clone(&kind)).or_insert(Baseline::Waiting { mark: None });
-            // Before this leader has seen a list, what is newly selected cannot be told from what was owed all along.
-            let owed_is_known = self.desk.listed.contains(&kind) || *baseline == Baseline::Waiting { mark: None };
-            if edited && owed_is_known {
-                *baseline = Baseline::Waiting { mark: None };
-                self.pledge(shared, now, &kind);
-                shared.record(now, &self.desk, Fact::Unmark { kind });
+            match self.desk.baselines.get(&kind).copied() {
+                None => self.begin_baseline(shared, now, kind, newcomers),
+                Some(baseline) if edited => match selection_change {
+                    Existing::Adopt => self.adopt_anew(shared, now, kind, baseline),
+                    Existing::Notify => self.adopt_no_more(shared, now, kind, baseline),
+                },
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Other objects of the kind are selected now; those that are new in the selection are adopted.
+    fn adopt_anew(&mut self, shared: &mut Shared, now: Now, kind: Arc<GroupKind>, baseline: Baseline) {
+        // Before this leader has seen a list, what is newly selected cannot be told from what was owed all along; and what
+        // is to be told as it is listed is told.
+        let owed_is_known = match baseline {
+            Baseline::Waiting { mark } => mark.is_none(),
+            Baseline::Open { .. } | Baseline::Closed => self.desk.listed.contains(&kind),
+        };
+        if owed_is_known {
+            self.pledge(shared, now, &kind);
+            self.begin_baseline(shared, now, kind, Existing::Adopt);
+        }
+    }
+
+    /// Other objects of the kind are selected now; those that are new in the selection are told, also if a baseline is
+    /// still adopting what was selected before.
+    fn adopt_no_more(&mut self, shared: &mut Shared, now: Now, kind: Arc<GroupKind>, baseline: Baseline) {
+        match baseline {
+            Baseline::Waiting { mark: None | Some(0) } | Baseline::Closed => {}
+            Baseline::Waiting { mark: Some(_) } => self.begin_baseline(shared, now, kind, Existing::Notify),
+            Baseline::Open { closes_at_seq, .. } => {
+                shared.record(now, &self.desk, Fact::Mark { kind: Arc::clone(&kind), rv: 0, open: true });
+                self.desk.baselines.insert(kind, Baseline::Open { mark: 0, closes_at_seq });
             }
         }
     }
@@ -158,35 +217,20 @@ impl Subscription {
             }
         }
     }
-
-    /// What counts as a change is another thing now: entries that are clean and still match are rewritten silently.
-    fn change_recipe(&mut self, shared: &mut Shared, now: Now) {
-        let Self { slots, desk } = self;
-        for (key, slot) in slots {
-            let Shown::Selected { row, fp } = &mut slot.shown else { continue };
-            let old = std::mem::replace(fp, desk.fingerprint(row));
-            let (fp, rv) = (*fp, row.rv);
-            if slot.sending.is_some() || slot.acked.is_none_or(|acked| acked.fp != old) {
-                continue;
-            }
-            let fact = Fact::Adopt { object: key.clone(), named: slot.named.clone(), rv, fp };
-            let seq = shared.record(now, desk, fact);
-            slot.acked = Some(Acked { seq, rv, fp });
-        }
-    }
 }
 
-/// Its kind is not watched any more. It exists, as far as anybody knows, so nothing is told of it; but an end that was
-/// noticed before is.
-fn withdraw(slot: &mut Slot) {
+/// Its kind is not watched any more. It exists, as far as anybody knows, so nothing is told of it unless that is asked for;
+/// but an end that was noticed before is.
+fn withdraw(slot: &mut Slot, selection_change: Existing) {
+    let silent = selection_change == Existing::Adopt;
     let ends = slot.sending.is_some_and(|sending| sending.change == Change::Removed);
     match &slot.shown {
-        Shown::Selected { row, .. } => {
-            slot.tombstone = true;
-            slot.shown = Shown::Deselected { rv: row.rv };
+        Shown::Selected { rv, .. } => {
+            slot.tombstone = silent;
+            slot.shown = Shown::Deselected { rv: *rv };
         }
         Shown::Unknown | Shown::Unseen => {
-            slot.tombstone = !ends;
+            slot.tombstone = silent && !ends;
             slot.shown = Shown::Deselected { rv: slot.highest_rv() };
         }
         Shown::Deselected { .. } | Shown::Gone { .. } => {}

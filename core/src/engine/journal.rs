@@ -195,6 +195,12 @@ impl Journal {
         Some(if self.urgent { self.not_before.min(overdue) } else { overdue })
     }
 
+    /// The highest sequence given out.
+    #[cfg(feature = "proof")]
+    pub fn given_out(&self) -> u64 {
+        self.seq
+    }
+
     /// The highest sequence that is durable.
     pub fn durable(&self) -> u64 {
         self.durable

@@ -18,7 +18,12 @@
 //! | `baseline` | what exists already is adopted; what an earlier life knew |
 //! | `start` | from a line to a request: permits, write ahead |
 //! | `answer` | what an answer settles |
-//! | `park` | given up for now, and released |
+//! | `park` | given up, and released |
+//! | `resync` | somebody asks to be told again |
+//! | `recipe` | what a fingerprint is made of |
+//! | `loss` | what was known is lost |
+//! | `rewind` | the cluster was set back |
+//! | `capacity` | how much the ledger may hold |
 //! | `breaker` | the endpoint-wide pause |
 //! | `fairness`, `turns`, `line` | whose turn it is |
 //! | `slot`, `desk`, `shared`, `journal` | what is remembered of an object, a subscription, by all, and until it is durable |
@@ -30,6 +35,7 @@ mod answer;
 mod audit;
 mod baseline;
 mod breaker;
+mod capacity;
 mod decide;
 mod desk;
 mod edit;
@@ -37,9 +43,13 @@ mod fairness;
 mod folding;
 mod journal;
 mod line;
+mod loss;
 mod namesake;
 mod observe;
 mod park;
+mod recipe;
+mod resync;
+mod rewind;
 mod shared;
 mod slot;
 mod start;
@@ -52,10 +62,11 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 pub use breaker::BreakerState;
+pub use capacity::{Limit, Limits};
 pub use desk::{LastDelivery, Totals};
 pub use fairness::Caps;
 pub use slot::LastError;
-pub use view::{EndpointView, Ends, Gauges, RetryView, SAMPLES, View};
+pub use view::{CrowdView, EndpointView, Ends, Gauges, LossView, RetryView, SAMPLES, View};
 
 use crate::Now;
 use crate::event::Event;
@@ -64,6 +75,7 @@ use crate::ledger::{Book, Entries, Record, Usage, claim_seq};
 use crate::object::{ObjectKey, SourceId};
 use crate::plan::SubscriptionId;
 use desk::Desk;
+use loss::Claimed;
 use shared::Shared;
 use slot::Slot;
 
@@ -80,6 +92,8 @@ pub struct Settings {
     pub ack_delay: u64,
     /// How long to leave a subscription alone after something of ours was missing, in milliseconds.
     pub unsent_pause: u64,
+    /// How many entries the ledger may hold.
+    pub limits: Limits,
     /// How much may be written into the ledger.
     pub allowance: Allowance,
     /// A commit that takes so long stops all sending, in milliseconds.
@@ -98,6 +112,7 @@ impl Default for Settings {
             caps: Caps::default(),
             ack_delay: 1_500,
             unsent_pause: 1_000,
+            limits: Limits::default(),
             allowance: Allowance::default(),
             stall_after: 5_000,
             fold_every: 600_000,
@@ -149,6 +164,7 @@ pub struct Engine {
     shared: Shared,
     /// What an earlier life left, until the subscription's plan arrives.
     unclaimed: BTreeMap<SubscriptionId, Book>,
+    claimed: Claimed,
 }
 
 #[derive(Debug)]
@@ -161,17 +177,20 @@ struct Subscription {
 impl Engine {
     /// Takes over what an earlier life left durable. Sequences continue past it.
     pub fn claim(settings: Settings, durable: Entries, now: Now) -> Self {
-        // What was lost is told subscription by subscription, with their plans.
-        let Entries { books, seq, sources, loss: _ } = durable;
-        let seq = claim_seq(seq, u64::try_from(now.wall).unwrap_or(0));
-        let mut shared = Shared::new(settings, seq);
+        let Entries { books, seq, sources, loss } = durable;
+        let base = claim_seq(seq, u64::try_from(now.wall).unwrap_or(0));
+        let mut shared = Shared::new(settings, base);
         shared.journal.sources = sources;
-        Self { subscriptions: Map::default(), shared, unclaimed: books }
+        // What was lost is made up for subscription by subscription, with their plans.
+        let claimed = Claimed { durable: seq, base, loss };
+        Self { subscriptions: Map::default(), shared, unclaimed: books, claimed }
     }
 
     /// What to do next; call it until it answers `None`, and again after every input and at [`Self::wake_at`].
     pub fn poll(&mut self, now: Now) -> Option<Action> {
         self.ring_alarms(now);
+        self.let_in(now);
+        self.end_recoveries();
         if self.shared.journal.stall_changed(now) {
             // Every view says so.
             self.shared.changed.extend(self.subscriptions.keys().cloned());

@@ -110,7 +110,7 @@ impl Subscription {
             let over = matches!(slot.shown, Shown::Gone { .. } | Shown::Deselected { .. });
             if over && !slot.is_busy() {
                 drop_silently(&mut self.desk, shared, now, &other, slot);
-                self.forget_if_blank(&other);
+                self.forget_if_blank(shared, &other);
             }
         }
     }

@@ -9,6 +9,7 @@ use super::{Engine, ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Named;
 use crate::object::{Fingerprint, Row};
+use crate::plan::Existing;
 use crate::select::{Observation, Seen};
 
 impl Engine {
@@ -17,7 +18,8 @@ impl Engine {
         self.see(now, observation, false);
     }
 
-    /// What a subscription sees of an object after it was edited: what it does not select any more is forgotten silently.
+    /// What a subscription sees of an object after it was edited: what it does not select any more is forgotten silently,
+    /// unless it wants to be told of that.
     pub fn replanned(&mut self, now: Now, observation: Observation) {
         self.see(now, observation, true);
     }
@@ -37,7 +39,7 @@ impl Engine {
                 }
                 subscription.name(&key, &row, now);
                 let fp = subscription.desk.fingerprint(&row);
-                Shown::Selected { row, fp }
+                Shown::Selected { rv: row.rv, row, fp }
             }
             Seen::Deselected(row) => Shown::Deselected { rv: row.rv },
             Seen::Gone { rv } => Shown::Gone { rv },
@@ -57,7 +59,8 @@ impl Engine {
             slot.by = by;
         }
         let was_selected = slot.is_selected();
-        slot.show(shown, by_edit);
+        let silences = by_edit && desk.plan.policy.selection_change == Existing::Adopt;
+        slot.show(shown, silences);
         let turned = was_selected != slot.is_selected();
         let named = slot.named.clone();
         subscription.reconsider(shared, now, &key);
@@ -106,9 +109,9 @@ impl Slot {
 
     /// Only an edit may silence a slot, and only what it takes out of the selection: what had left it before is still
     /// told, and so is what is gone by now.
-    fn show(&mut self, shown: Shown, by_edit: bool) {
+    fn show(&mut self, shown: Shown, silences: bool) {
         self.tombstone = match (&self.shown, &shown) {
-            (Shown::Selected { .. }, Shown::Deselected { .. }) => by_edit,
+            (Shown::Selected { .. }, Shown::Deselected { .. }) => silences,
             (_, Shown::Deselected { .. }) => self.tombstone,
             (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen) => false,
         };

@@ -1,15 +1,17 @@
-//! Given up for now, and released: by what, when, and who else it concerns.
+//! Given up, for now or for good, and released: by what, when, and who else it concerns.
 //!
-//! Touches nothing. Invariants: parking never clears Sending; whatever the outage parked is parked only while the breaker
+//! Touches nothing. Invariants: parking never clears Sending; only who asked for it gives up for good; whatever the outage parked is parked only while the breaker
 //! is open, so its end releases it without a human.
 
+use super::decide::settle;
 use super::desk::Desk;
 use super::shared::Shared;
 use super::slot::Slot;
 use super::{ObjectKey, Subscription};
 use crate::Now;
-use crate::ledger::{Fact, Parked};
+use crate::ledger::{Acked, Fact, Parked, Sending};
 use crate::outcome::{Class, Failure, blames_the_endpoint_when_common};
+use crate::plan::{Change, OnExhausted};
 
 impl Desk {
     pub fn note_parked(&mut self, key: &ObjectKey, slot: &mut Slot, parked: Parked) {
@@ -41,6 +43,38 @@ fn blames(failure: &Failure) -> bool {
 }
 
 impl Subscription {
+    /// The delivery has used up its attempts, or was refused.
+    pub(super) fn give_up(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, class: Class) {
+        match self.desk.plan.policy.on_exhausted {
+            OnExhausted::Park => self.park(shared, now, key, class),
+            OnExhausted::Discard => self.discard(shared, now, key),
+        }
+    }
+
+    /// The endpoint is taken to have what was declared, whether it has or not.
+    fn discard(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey) {
+        let Self { slots, desk } = self;
+        let Some(slot) = slots.get_mut(key) else { return };
+        let Some(Sending { seq, change, rv, fp }) = slot.sending.take() else { return };
+        match change {
+            Change::New | Change::Updated => {
+                shared.record(now, desk, Fact::Ack { object: key.clone(), of: seq, rv });
+                slot.acked = Some(Acked { seq, rv, fp });
+            }
+            Change::Removed => {
+                shared.record(now, desk, Fact::Drop { object: key.clone(), of: seq });
+                slot.acked = None;
+                slot.may_be_known = false;
+            }
+        }
+        slot.acked_version = None;
+        desk.note_unparked(key, slot);
+        settle(desk, shared, key, slot);
+        desk.totals.discarded += 1;
+        shared.ends.discarded += 1;
+        shared.mark_changed(desk);
+    }
+
     pub(super) fn park(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, class: Class) {
         let Self { slots, desk } = self;
         let Some(slot) = slots.get_mut(key) else { return };
@@ -62,8 +96,6 @@ impl Subscription {
 
     /// These are given another chance, from attempt 1.
     pub(super) fn release(&mut self, shared: &mut Shared, now: Now, keys: Vec<ObjectKey>) {
-        // Whatever is under way as a probe is an ordinary attempt from now on.
-        self.desk.probe = None;
         for key in keys {
             let Self { slots, desk } = self;
             let Some(slot) = slots.get_mut(&key) else { continue };
@@ -80,12 +112,22 @@ impl Subscription {
         }
     }
 
-    /// The endpoint's configuration or its Secrets changed: everything parked gets another chance, the outage is history.
+    /// The endpoint's configuration or its Secrets changed: the outage is history, everything parked gets another chance,
+    /// and what waits for a retry goes at once, from attempt 1.
     pub(super) fn start_afresh(&mut self, shared: &mut Shared, now: Now) {
         self.desk.breaker.forget_outage();
+        self.desk.probe = None;
         self.desk.last_error = None;
         self.desk.unsent = None;
         self.release(shared, now, self.desk.parked.iter().cloned().collect());
+        let waiting: Vec<ObjectKey> = self.desk.retrying.iter().map(|(_, key)| key.clone()).collect();
+        for key in waiting {
+            let Self { slots, desk } = self;
+            let Some(slot) = slots.get_mut(&key).filter(|slot| !slot.is_busy()) else { continue };
+            desk.forget_retry(&key, slot);
+            slot.attempts = 0;
+            self.reconsider(shared, now, &key);
+        }
     }
 
     /// This event's trouble: parked until something about it changes.
@@ -94,19 +136,19 @@ impl Subscription {
         let Some(slot) = slots.get(key) else { return };
         desk.breaker.count_failure();
         if !blames(failure) {
-            self.park(shared, now, key, Class::Event);
+            self.give_up(shared, now, key, Class::Event);
             if failure.http_status.is_some() {
                 self.endpoint_answered(shared, now, false);
             }
             return;
         }
         if !desk.breaker.refused(now.mono, key, slot.attempts, probe, &desk.plan.retry) {
-            self.park(shared, now, key, Class::Event);
+            self.give_up(shared, now, key, Class::Event);
             return;
         }
         // So many are refused that it is the endpoint: those parked as their own fault wait for its recovery, too.
         let refused: Vec<ObjectKey> = desk.refused.iter().cloned().collect();
-        self.park(shared, now, key, Class::Endpoint);
+        self.give_up(shared, now, key, Class::Endpoint);
         for other in refused {
             self.park(shared, now, &other, Class::Endpoint);
         }

@@ -32,6 +32,14 @@ pub(super) struct Shared {
     pub changed: BTreeSet<SubscriptionId>,
     /// Subscriptions with an open baseline.
     pub opening: BTreeSet<SubscriptionId>,
+    /// Subscriptions that make up for a loss.
+    pub recovering: BTreeSet<SubscriptionId>,
+    /// Slots that the ledger has room for.
+    pub admitted: u64,
+    /// Subscriptions that the ledger has no room for, as they are.
+    pub crowded: BTreeSet<SubscriptionId>,
+    /// There is more room than when it was last looked at.
+    pub freed: bool,
     /// Requests still under way of subscriptions that were removed meanwhile.
     pub leftover: Map<SubscriptionId, u32>,
     pub ends: Ends,
@@ -58,6 +66,10 @@ impl Shared {
             alarms: BTreeSet::new(),
             changed: BTreeSet::new(),
             opening: BTreeSet::new(),
+            recovering: BTreeSet::new(),
+            admitted: 0,
+            crowded: BTreeSet::new(),
+            freed: false,
             leftover: Map::default(),
             ends: Ends::default(),
             draining: false,

@@ -20,6 +20,8 @@ pub(super) const GONE: Fingerprint = Fingerprint(0);
 pub(super) enum Shown {
     Selected {
         row: Arc<Row>,
+        /// The row's version; zero if the cluster was set back since it was shown.
+        rv: u64,
         fp: Fingerprint,
     },
     Deselected {
@@ -49,6 +51,17 @@ pub(super) enum Phase {
     Starting,
     /// A request is under way; holds a permit.
     InFlight,
+}
+
+/// Whether the ledger has room for the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It needs none: nothing of it was recorded.
+    Unneeded,
+    /// It counts.
+    Taken,
+    /// There is none, so it is held.
+    Awaited,
 }
 
 /// The last failed attempt of a slot, for the status.
@@ -131,6 +144,7 @@ pub(super) struct Slot {
     pub pledged: bool,
     /// The subscription was edited so that it does not select the object any more; it exists, so nothing is told.
     pub tombstone: bool,
+    pub room: Room,
     pub declared: Option<Box<Declared>>,
     pub last_error: Option<Box<LastError>>,
 }
@@ -155,6 +169,7 @@ impl Slot {
             may_be_known: false,
             pledged: false,
             tombstone: false,
+            room: Room::Unneeded,
             declared: None,
             last_error: None,
         }
@@ -164,7 +179,8 @@ impl Slot {
     pub fn restored(entry: Entry, noticed_at: i64) -> Self {
         let Entry { named, acked, sending, parked } = entry;
         let may_be_known = sending.is_some() || acked.is_some();
-        Self { acked, sending, parked, may_be_known, pledged: !may_be_known, ..Self::new(named, noticed_at) }
+        let pledged = !may_be_known;
+        Self { acked, sending, parked, may_be_known, pledged, room: Room::Taken, ..Self::new(named, noticed_at) }
     }
 
     /// Holds a permit.
@@ -200,14 +216,15 @@ impl Slot {
     /// What the slot needs. `mark` is the version up to which rows are adopted; `resync` what must be told again.
     pub fn need(&self, mark: Option<u64>, resync: u64) -> Need {
         let (membership, rv, fp) = match &self.shown {
-            Shown::Selected { row, fp } => (Membership::Selected, row.rv, *fp),
+            Shown::Selected { rv, fp, .. } => (Membership::Selected, *rv, *fp),
             Shown::Deselected { rv } | Shown::Gone { rv } => (Membership::Absent, *rv, GONE),
             Shown::Unknown | Shown::Unseen => (Membership::Unknown, 0, GONE),
         };
         let acked = match self.acked {
             None => Acknowledged::Nothing,
             Some(acked) if acked.seq < resync => Acknowledged::BeforeResync,
-            Some(acked) if acked.rv == rv => Acknowledged::SameVersion,
+            // Zero is no version: only the content decides.
+            Some(acked) if acked.rv == rv && rv > 0 => Acknowledged::SameVersion,
             Some(acked) if acked.fp == fp => Acknowledged::SameContent,
             Some(_) => Acknowledged::Other,
         };
@@ -223,7 +240,7 @@ impl Slot {
             parked,
             sending: self.sending.is_some(),
             acked,
-            adoptable: !self.pledged && mark.is_some_and(|mark| rv <= mark),
+            adoptable: !self.pledged && mark.is_some_and(|mark| 0 < mark && rv <= mark),
         })
     }
 
@@ -260,8 +277,7 @@ impl Slot {
     /// The version that the watch last showed.
     pub fn shown_rv(&self) -> u64 {
         match &self.shown {
-            Shown::Selected { row, .. } => row.rv,
-            Shown::Deselected { rv } | Shown::Gone { rv } => *rv,
+            Shown::Selected { rv, .. } | Shown::Deselected { rv } | Shown::Gone { rv } => *rv,
             Shown::Unknown | Shown::Unseen => self.highest_rv(),
         }
     }

@@ -3,6 +3,8 @@
 //! Touches nothing. Invariants: a request leaves only when its Sending record is durable; at the moment it leaves the need
 //! is looked at again, and a subscription that was suspended, held or edited meanwhile keeps it.
 
+use std::sync::Arc;
+
 use super::decide::Verdict;
 use super::desk::Desk;
 use super::fairness::{Gate, late_share};
@@ -62,14 +64,18 @@ impl Engine {
             && !self.shared.draining
             && !self.shared.journal.is_stalled(now)
             && let Some(event) = event(desk, slot, sending)
+            && let Some(permit) = &slot.permit
         {
+            // The plan's host may be another one by now; what comes back with the answer is the permit's.
+            let host = Arc::clone(&permit.host);
             if slot.attempts == 0 {
                 slot.successes_before = desk.breaker.successes();
             }
             slot.attempts = slot.attempts.saturating_add(1);
             slot.phase = Phase::InFlight;
+            desk.inherited.remove(key);
             self.shared.mark_changed(desk);
-            return Some(Attempt { event, number: slot.attempts, host: desk.plan.host.clone() });
+            return Some(Attempt { event, number: slot.attempts, host });
         }
         let named = slot.named.clone();
         desk.end_probe(key);
@@ -205,7 +211,7 @@ impl Subscription {
         }
         shared.mark_changed(desk);
         let seq = match slot.sending {
-            Some(sending) if slot.same_event(change) => sending.seq,
+            Some(sending) if desk.same_event(slot, change) => sending.seq,
             Some(_) | None => declare(desk, shared, now, key, slot, change),
         };
         hold_subject(now, key, slot, change);
@@ -245,7 +251,7 @@ impl Desk {
 /// Records that the event may go out, and returns its sequence.
 fn declare(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) -> u64 {
     let (rv, fp) = match (&slot.shown, change) {
-        (Shown::Selected { row, fp }, Change::New | Change::Updated) => (row.rv, *fp),
+        (Shown::Selected { rv, fp, .. }, Change::New | Change::Updated) => (*rv, *fp),
         (_, _) => (slot.shown_rv(), GONE),
     };
     let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };

@@ -3,14 +3,15 @@
 //! Touches nothing. Invariant: taking a view costs as much as it shows, not as much as there is.
 
 use super::breaker::BreakerState;
-use super::desk::{LastDelivery, Totals};
+use super::capacity::Limit;
+use super::desk::{Desk, LastDelivery, Totals};
 use super::slot::{LastError, Slot};
 use super::{Engine, Subscription};
 use crate::Now;
 use crate::event::event_id;
-use crate::ledger::Named;
+use crate::ledger::{Loss, Named};
 use crate::object::ObjectKey;
-use crate::plan::{Change, SubscriptionId};
+use crate::plan::{Change, OnLoss, Requests, SubscriptionId};
 
 /// How many retries and parked events are shown one by one.
 pub const SAMPLES: usize = 16;
@@ -20,7 +21,7 @@ pub const SAMPLES: usize = 16;
 pub struct View {
     /// The generation of the plan in force.
     pub generation: i64,
-    /// Slots.
+    /// Objects of which something is recorded.
     pub entries: u64,
     /// The highest sequence that is durable, over all subscriptions.
     pub sequence: u64,
@@ -34,7 +35,7 @@ pub struct View {
     pub pending: u64,
     /// Requests under way or about to be.
     pub in_flight: u32,
-    /// Of the pending, those that failed at least once.
+    /// Of the pending, those that failed at least once, or were unanswered when this process took over.
     pub retrying: u64,
     /// Given up for now.
     pub parked: u64,
@@ -54,6 +55,36 @@ pub struct View {
     pub retries: Vec<RetryView>,
     /// Some of the parked.
     pub parked_samples: Vec<RetryView>,
+    /// The requests to be told again that were done.
+    pub requests: Option<Requests>,
+    /// What was known is lost, and not made up for yet.
+    pub loss: Option<LossView>,
+    /// Everything that existed when all lists were complete is told, or given up.
+    pub caught_up: bool,
+    /// Commits do not succeed, so nothing is sent.
+    pub commits_stalled: bool,
+    /// The ledger has no room for some of what is selected.
+    pub crowd: Option<CrowdView>,
+}
+
+/// A loss that is being made up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LossView {
+    /// How it was noticed.
+    pub loss: Loss,
+    /// When.
+    pub since: i64,
+    /// What is done about it.
+    pub policy: OnLoss,
+}
+
+/// More is selected than the ledger may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrowdView {
+    /// Objects that are held for want of room.
+    pub held: u64,
+    /// The limit that is reached.
+    pub limit: Limit,
 }
 
 /// The endpoint as a whole.
@@ -116,6 +147,8 @@ pub struct Ends {
     pub parked_event: u64,
     /// Told as part of a later change.
     pub merged: u64,
+    /// Given up for good.
+    pub discarded: u64,
     /// The endpoint did not need to be told after all.
     pub dropped: u64,
 }
@@ -138,6 +171,7 @@ impl Engine {
             BreakerState::Open { next_probe, .. } => Some(next_probe),
             BreakerState::Closed | BreakerState::HalfOpen { .. } => None,
         };
+        let inherited = desk.inherited.iter().filter_map(|key| Some(retry_view(id, key, slots.get(key)?, None)));
         let retries = desk
             .retrying
             .iter()
@@ -147,6 +181,8 @@ impl Engine {
                 let at = probe_at.map_or(*at, |probe| probe.max(*at));
                 Some(retry_view(id, key, slot, Some(now.wall_at(at)).filter(|_| !slot.is_busy())))
             })
+            .chain(inherited)
+            .take(SAMPLES)
             .collect();
         let parked_samples = desk
             .parked
@@ -156,14 +192,14 @@ impl Engine {
             .collect();
         Some(View {
             generation: desk.plan.generation,
-            entries: slots.len() as u64,
-            sequence: self.shared.journal.durable(),
+            entries: desk.admitted,
+            sequence: self.durable_sequence(),
             last_commit: self.shared.journal.last_commit(),
             baseline_at: desk.baseline_at,
             live: desk.all_live(),
             pending: desk.owed.len() as u64,
             in_flight: desk.in_flight,
-            retrying: desk.retrying.len() as u64,
+            retrying: desk.retrying_count(),
             parked: desk.parked.len() as u64,
             oldest_pending: desk.owed.first().map(|(since, _)| *since),
             since: desk.since,
@@ -180,17 +216,39 @@ impl Engine {
             unsent: desk.unsent.clone(),
             retries,
             parked_samples,
+            requests: self.shared.journal.is_durable(desk.requests.0).then(|| desk.requests.1.clone()),
+            loss: desk.lost,
+            caught_up: desk.has_caught_up(),
+            commits_stalled: self.shared.journal.is_stalled(now),
+            crowd: self.crowd_view(desk),
         })
+    }
+
+    /// Never ahead of the ledger: the next leader takes it as proof of what the ledger has to hold.
+    fn durable_sequence(&self) -> u64 {
+        let durable = self.shared.journal.durable();
+        if durable > self.claimed.base { durable } else { self.claimed.durable }
+    }
+
+    fn crowd_view(&self, desk: &Desk) -> Option<CrowdView> {
+        let held = desk.crowd.len() as u64;
+        desk.limit_reached(&self.shared).filter(|_| held > 0).map(|limit| CrowdView { held, limit })
     }
 
     /// Counts over all subscriptions.
     pub fn gauges(&self) -> Gauges {
         self.subscriptions.values().fold(Gauges::default(), |sum, Subscription { desk, .. }| Gauges {
             pending: sum.pending + desk.owed.len() as u64,
-            retrying: sum.retrying + desk.retrying.len() as u64,
+            retrying: sum.retrying + desk.retrying_count(),
             parked: sum.parked + desk.parked.len() as u64,
             in_flight: sum.in_flight + u64::from(desk.in_flight),
         })
+    }
+}
+
+impl Desk {
+    fn retrying_count(&self) -> u64 {
+        (self.retrying.len() + self.inherited.len()) as u64
     }
 }
 

@@ -9,6 +9,10 @@
 use super::hash;
 use crate::object::{Digest, Fingerprint};
 
+/// The version of what a digest covers and how it is keyed. Raise it with either, and the ledger's entries are rewritten
+/// or told as the engine's recipes say.
+pub const SCHEME: u32 = 1;
+
 /// The first 64 bits of HMAC-SHA256 over the digest.
 pub fn fingerprint(subscription_uid: &str, digest: Digest) -> Fingerprint {
     let tag = hash::keyed(subscription_uid.as_bytes(), &digest.0);

@@ -21,7 +21,7 @@ use crate::plan::{Change, SubscriptionId};
 
 pub use content::{BodyError, body_text, body_value};
 pub use envelope::{Object, RenderError, RenderOptions, Rendered, render};
-pub use fingerprint::fingerprint;
+pub use fingerprint::{SCHEME, fingerprint};
 pub use id::{event_id, subscription_id};
 pub use row::{RowError, row};
 pub use signature::x_signature_256;

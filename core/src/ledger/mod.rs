@@ -3,12 +3,12 @@
 //! Touches nothing; stores live in the operator. Invariants: every record has its own `seq`, growing for ever;
 //! [`Entries::apply`] in order of `seq` gives the same entries whatever was folded in between; an acknowledgement, drop or
 //! park names the event it speaks of and clears nothing newer.
-
 //!
 //! | file | idea |
 //! | --- | --- |
 //! | `mod` | records, and the entries they add up to |
 //! | `form` | what is stored: Head, Segment, Directory, Index, Shard |
+//! | `codec` | forms as bytes, and back |
 //! | `keeper` | what is written when; claim, load, fold |
 //! | `budget` | how much may be written |
 
@@ -25,6 +25,8 @@ use std::sync::Arc;
 use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey, SourceId};
 use crate::outcome::Class;
 use crate::plan::{Change, SubscriptionId};
+
+pub use crate::plan::Requests;
 
 /// One durable fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,15 +136,6 @@ pub enum Fact {
     Rewind,
     /// The subscription is gone, and so is all that was known for it.
     Forget,
-}
-
-/// How a subscription asks to be told again: by the spec or by an annotation, each with a text of the user's choosing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Requests {
-    /// spec.resync.requestID
-    pub request_id: Option<Arc<str>>,
-    /// The annotation changehook.dev/resync-requested-at.
-    pub requested_at: Option<Arc<str>>,
 }
 
 /// What a fingerprint is made of.
@@ -354,7 +347,7 @@ impl Entries {
 }
 
 /// Older recipes than so many are not kept: what was acknowledged under one that is forgotten is told again.
-const RECIPES: usize = 4;
+pub(crate) const RECIPES: usize = 4;
 
 impl Book {
     fn begin_recipe(&mut self, seq: u64, recipe: Recipe) {
@@ -363,7 +356,7 @@ impl Book {
         self.recipes.drain(..surplus);
     }
 
-    fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         for entry in self.entries.values_mut() {
             if let Some(acked) = &mut entry.acked {
                 acked.rv = 0;

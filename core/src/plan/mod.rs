@@ -2,6 +2,7 @@
 //!
 //! Touches nothing. Invariant: a plan is complete; a change of the subscription is a new plan with the same `id`.
 
+mod policy;
 mod selector;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use crate::object::Gvk;
 use crate::retry::RetryPolicy;
 
+pub use policy::{Claims, Existing, OnExhausted, OnLoss, Policy, Requests, Scope, Witness};
 pub use selector::{LabelSelector, Operator, Requirement, Selector};
 
 /// Who the plan belongs to.
@@ -101,4 +103,15 @@ pub struct Plan {
     pub host: Arc<str>,
     /// Hash of the endpoint's configuration and Secret contents: a change releases what is parked.
     pub config_hash: u64,
+    /// Where there is a choice.
+    pub policy: Policy,
+    /// What the status says of earlier lives.
+    pub claims: Claims,
+}
+
+impl Plan {
+    /// It watches all namespaces, which only cluster subscriptions do.
+    pub fn is_cluster_wide(&self) -> bool {
+        self.interests.iter().any(|interest| interest.namespace.is_none())
+    }
 }

@@ -3,7 +3,7 @@
 //! Touches nothing. Invariant: nothing is told to be gone but by a deletion, by a complete list that could read everything
 //! concerned, or by discovery.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::audience::Audience;
@@ -23,14 +23,12 @@ pub(super) struct Source {
     pub(super) audience: Audience,
     pub(super) orphans: Orphans,
     listing: bool,
-    /// How many lists were begun.
-    lists: u32,
     standing: Standing,
     /// The version up to which what is not among the rows does not exist; `None` while that is not known.
     complete: Option<u64>,
     highest: u64,
-    /// Objects that the last complete list, or what came since, could not read, with the number of that list.
-    unreadable: BTreeMap<ObjectName, u32>,
+    /// Objects that the last list, or the watch since, could not read.
+    unreadable: BTreeSet<ObjectName>,
 }
 
 /// What the source as a whole was last known to be.
@@ -51,11 +49,10 @@ impl Source {
             audience: Audience::default(),
             orphans: Orphans::default(),
             listing: false,
-            lists: 0,
             standing: Standing::Unlisted,
             complete: None,
             highest: 0,
-            unreadable: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -86,12 +83,12 @@ impl Source {
         !self.unreadable.is_empty() || (self.complete.is_none() && matches!(self.standing, Standing::Listed(_)))
     }
 
-    /// What the last complete list, and what came since, leaves unknown.
+    /// What may exist although it is not among the rows: a list that has begun has not named it yet.
     fn unreadable(&self) -> Unreadable {
-        match self.complete {
-            Some(_) => Unreadable::Named(self.unreadable.keys().cloned().collect()),
-            // any object that was not shown may be the nameless one
-            None => Unreadable::Unknown,
+        if self.listing || self.complete.is_none() {
+            Unreadable::Unknown
+        } else {
+            Unreadable::Named(self.unreadable.iter().cloned().collect())
         }
     }
 
@@ -105,7 +102,7 @@ impl Source {
         match event {
             SourceEvent::ListStarted => {
                 self.listing = true;
-                self.lists = self.lists.wrapping_add(1);
+                self.unreadable.clear();
                 if let Standing::Absent = self.standing {
                     // it is back
                     self.standing = Standing::Unlisted;
@@ -125,7 +122,7 @@ impl Source {
             }
             SourceEvent::Unreadable(name) => {
                 self.change_rows(by, out, |rows, tell| rows.unreadable(&name, tell));
-                self.unreadable.insert(name, self.lists);
+                self.unreadable.insert(name);
             }
             SourceEvent::ListEnded { rv, unreadable } => {
                 self.listing = false;
@@ -134,9 +131,7 @@ impl Source {
                 match unreadable {
                     Unreadable::Named(names) => {
                         self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.sweep(rv, &names, tell));
-                        let list = self.lists;
-                        self.unreadable.retain(|_, noted| *noted == list);
-                        self.unreadable.extend(names.into_iter().map(|name| (name, list)));
+                        self.unreadable.extend(names);
                         self.complete = Some(rv);
                     }
                     Unreadable::Unknown => self.complete = None,
@@ -197,7 +192,7 @@ impl Source {
         if let (false, false, Some(complete)) = (self.listing, self.orphans.is_empty(), self.complete) {
             let unreadable = std::mem::take(&mut self.unreadable);
             self.change_orphans(ObservedBy::Relist, out, |row, at| {
-                (at <= complete && !unreadable.contains_key(&name_of(row))).then_some(complete)
+                (at <= complete && !unreadable.contains(&name_of(row))).then_some(complete)
             });
             self.unreadable = unreadable;
         }

@@ -321,3 +321,19 @@ fn what_was_owed_when_updated_was_added_is_still_told() {
     rig.run_for(2_000);
     assert_eq!(rig.told("a")[1..], [(Updated, Some(2)), (Updated, Some(2))]);
 }
+
+#[test]
+fn an_edit_of_the_endpoint_sends_what_waits_for_a_retry_at_once_and_from_the_first_attempt() {
+    let mut rig = Rig::new();
+    rig.show("a", 1);
+    rig.answer("a", no_connection());
+    rig.run_for(2_000);
+    rig.answer("a", no_connection());
+    let since = rig.now.mono;
+    rig.script(|_| Some(no_connection()));
+    rig.edit(S, |plan| plan.config_hash = 1);
+    rig.run_for(14_000);
+    assert_eq!(rig.times("a", 0)[2..].iter().map(|at| at - since).collect::<Vec<_>>(), [0, 2_000, 6_000, 14_000]);
+    assert_eq!(rig.sent[2..].iter().map(|sent| sent.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(rig.sent.iter().all(|sent| sent.sequence == rig.sent[0].sequence), "it is the same event");
+}

@@ -4,13 +4,20 @@
 
 mod baselines;
 mod budget;
+mod capacity;
 mod commits;
+mod discards;
 mod edits;
 mod fairness;
+mod losses;
 mod memory;
 mod namesakes;
+mod notify;
 mod outages;
+mod recipes;
 mod refusals;
+mod resyncs;
+mod rewinds;
 mod rig;
 mod schedule;
 mod sweep;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changehook_core::Now;
-use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Settings, View};
+use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Limits, Settings, View};
 use changehook_core::event::Subject;
 use changehook_core::ledger::{Entries, Usage};
-use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
+use changehook_core::object::{Body, Digest, Gvk, ObjectKey, ObservedBy, Row, SourceId, Unreadable};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason, of_status};
-use changehook_core::plan::{Change, ChangeTypes, Interest, Plan, Selector, SubscriptionId};
+use changehook_core::plan::{Change, ChangeTypes, Claims, Interest, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 use changehook_core::select::{Observation, Seen};
 
@@ -86,6 +86,11 @@ pub fn widget() -> Gvk {
     Gvk::new("example.io/v1", "Widget")
 }
 
+/// The watch of everybody's ConfigMaps.
+pub fn source() -> SourceId {
+    SourceId { gvk: config_map(), namespace: None }
+}
+
 pub fn interest(gvk: Gvk) -> Interest {
     Interest { gvk, namespace: Some("team".into()), selector: Selector::default() }
 }
@@ -109,6 +114,8 @@ pub fn plan(id: &str) -> Plan {
         max_in_flight: 16,
         host: "receiver".into(),
         config_hash: 0,
+        policy: Policy::default(),
+        claims: Claims::default(),
     }
 }
 
@@ -177,6 +184,11 @@ impl Rig {
         let all_read = Unreadable::Named(Vec::new());
         self.engine.synced(self.now, &SubscriptionId { uid: id.into() }, &gvk.group_kind(), rv, &all_read);
         self.poll();
+    }
+
+    /// The next leader has these limits.
+    pub fn limit(&mut self, limits: Limits) {
+        self.settings.limits = limits;
     }
 
     /// Another leader takes over: what is durable is all there is.

@@ -154,3 +154,50 @@ fn a_subscription_that_went_while_nobody_led_is_forgotten_when_it_is_removed() {
     rig.run_for(2_000);
     assert!(rig.durable.books.is_empty());
 }
+
+#[test]
+fn right_after_a_takeover_the_view_shows_what_is_owed_and_what_is_parked_with_their_events() {
+    let mut rig = Rig::new();
+    rig.show("unanswered", 1);
+    rig.show("retried", 1);
+    rig.answer("retried", no_connection());
+    rig.show("parked", 1);
+    rig.answer("parked", status(422));
+    rig.run_for(1_999);
+    rig.take_over();
+    let view = rig.view();
+    assert_eq!((view.pending, view.retrying, view.parked, view.entries), (2, 2, 1, 3));
+    let id = |uid: &str| {
+        let sent = rig.sent.iter().find(|sent| sent.uid == uid).unwrap();
+        Some(changehook_core::event::event_id(S, uid, sent.sequence))
+    };
+    let shown = |samples: &[changehook_core::engine::RetryView]| -> Vec<_> {
+        samples.iter().map(|sample| (sample.event_id.clone(), sample.attempt, sample.next_attempt)).collect()
+    };
+    assert_eq!(shown(&view.retries), [(id("retried"), 0, None), (id("unanswered"), 0, None)]);
+    assert_eq!(shown(&view.parked_samples), [(id("parked"), 0, None)]);
+    // Whatever is told, or turns out to be gone unheard, is not shown any more.
+    rig.script(|_| Some(ok()));
+    rig.show("unanswered", 1);
+    assert_eq!((rig.view().retrying, rig.view().pending), (1, 1));
+    listed(&mut rig);
+    assert_eq!((rig.view().retrying, rig.view().pending, rig.view().retries.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_kind_that_went_while_nobody_led_is_told_for_what_was_owed_and_for_what_was_parked() {
+    let mut rig = Rig::new();
+    rig.show("unanswered", 1);
+    rig.show("parked", 1);
+    rig.answer("parked", status(422));
+    rig.run_for(2_000);
+    rig.take_over();
+    rig.script(|_| Some(status(404)));
+    let id = rig.plans[S].id.clone();
+    rig.engine.kind_absent(rig.now, &id, &config_map().group_kind());
+    rig.poll();
+    rig.run_for(2_000);
+    assert_eq!(rig.told("unanswered"), [(New, Some(1)), (Removed, None)]);
+    assert_eq!(rig.told("parked"), [(New, Some(1)), (Removed, None)]);
+    assert_eq!((rig.view().entries, rig.view().pending, rig.view().parked), (0, 0, 0));
+}

@@ -3,10 +3,10 @@
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Engine};
-use changehook_core::object::{GroupKind, SourceEvent};
+use changehook_core::object::SourceEvent;
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::Plan;
-use changehook_core::select::{Observation, Seen, Selection, Synced};
+use changehook_core::select::{Observation, Seen, Selection};
 
 use crate::cluster::{Cluster, Sight, number, source};
 use crate::durable::Ledger;
@@ -134,7 +134,7 @@ impl Operator {
         for interest in &plan.interests {
             let from = (0..setup.kinds()).map(source).find(|source| source.gvk == interest.gvk);
             if let Some(synced) = from.and_then(|source| self.selection.synced(&source)) {
-                self.conclude(setup, &interest.gvk.group_kind(), &synced);
+                self.engine.conclude(self.now, &plan.id, &interest.gvk.group_kind(), &synced);
             }
         }
     }
@@ -153,15 +153,7 @@ impl Operator {
         let synced = self.selection.apply(&source, event, &mut seen);
         self.show(seen, false);
         if let Some(synced) = synced {
-            self.conclude(setup, &source.gvk.group_kind(), &synced);
-        }
-    }
-
-    fn conclude(&mut self, setup: &Setup, kind: &GroupKind, synced: &Synced) {
-        let id = &setup.plan(self.plan).id;
-        match synced {
-            Synced::Listed { rv, unreadable } => self.engine.synced(self.now, id, kind, *rv, unreadable),
-            Synced::Absent => self.engine.kind_absent(self.now, id, kind),
+            self.engine.conclude(self.now, &setup.plan(self.plan).id, &source.gvk.group_kind(), &synced);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use changehook_core::engine::Settings;
-use changehook_core::plan::{ChangeTypes, Interest, LabelSelector, Plan, Selector, SubscriptionId};
+use changehook_core::plan::{ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 
 use crate::cluster::{Edit, kind};
@@ -76,6 +76,8 @@ impl Setup {
             max_in_flight: 2,
             host: "receiver".into(),
             config_hash: 0,
+            policy: Policy::default(),
+            claims: Claims::default(),
         }
     }
 

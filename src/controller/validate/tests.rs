@@ -1,8 +1,10 @@
 //! What the table in `tests/crds.rs` does not show: the parts that come out, and rules that only the code has.
 
+use changehook_core::plan::{Existing, OnExhausted, OnLoss, Requests, Scope};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::RESYNC_ANNOTATION;
 
 fn subscription(spec: &Value) -> WebhookSubscription {
     serde_json::from_value(json!({
@@ -36,6 +38,7 @@ fn the_smallest_spec_gives_the_contracts_defaults() {
     assert_eq!((valid.endpoint.method, valid.endpoint.timeout), (http::Method::POST, Duration::from_secs(10)));
     assert_eq!((valid.retry.max_retries, valid.retry.initial_delay), (3, Duration::from_secs(2)));
     assert_eq!((valid.max_bytes, valid.endpoint.max_in_flight), (262_144, 16));
+    assert_eq!(valid.policy, Policy::default());
 }
 
 #[test]
@@ -68,6 +71,35 @@ fn every_part_of_the_spec_comes_out_checked() {
     assert_eq!(pod.names, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
     assert_eq!(pod.match_labels["app"], "x");
     assert_eq!(pod.expressions[0].operator, LabelOperator::In);
+}
+
+#[test]
+fn every_choice_and_request_comes_out_of_the_spec_and_the_annotation() {
+    let mut spec = spec();
+    spec["initialSync"] = "Notify".into();
+    spec["selectionChange"] = "Notify".into();
+    spec["onLedgerLoss"] = "Adopt".into();
+    spec["retryPolicy"] = json!({"onExhausted": "Discard"});
+    spec["resync"] = json!({"requestID": "1", "scope": "All"});
+    let mut subscription = subscription(&spec);
+    let mut annotate = |text: &str| {
+        subscription.metadata.annotations = Some([(RESYNC_ANNOTATION.to_owned(), text.to_owned())].into());
+        let valid = validate(&subscription, |text| text.parse().map_err(|_| "cannot be parsed".to_owned()));
+        valid.unwrap().policy
+    };
+    let expected = Policy {
+        initial_sync: Existing::Notify,
+        selection_change: Existing::Notify,
+        on_loss: OnLoss::Adopt,
+        on_exhausted: OnExhausted::Discard,
+        resync: Requests { request_id: Some("1".into()), requested_at: Some("monday".into()) },
+        resync_scope: Scope::All,
+    };
+    assert_eq!(annotate("monday"), expected);
+    assert_eq!(annotate("").resync.requested_at, None);
+    // As much of it as the status can repeat.
+    let long = annotate(&"é".repeat(200)).resync.requested_at.unwrap();
+    assert_eq!(*long, *"é".repeat(128));
 }
 
 #[test]

@@ -25,6 +25,10 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!(config.shutdown_grace(), Duration::from_secs(25));
     assert_eq!(config.max_in_flight, 512);
     assert_eq!(config.relist_interval(), Duration::from_hours(1));
+    let durations = config.lease_durations().unwrap();
+    assert_eq!(durations.lease(), Duration::from_secs(15));
+    assert_eq!(durations.renew_deadline(), Duration::from_secs(10));
+    assert_eq!(durations.retry(), Duration::from_secs(2));
 }
 
 #[test]
@@ -41,6 +45,9 @@ fn every_flag_is_read() {
         "--shutdown-grace-seconds=5",
         "--max-in-flight=1",
         "--relist-interval-seconds=5",
+        "--lease-duration-seconds=4",
+        "--lease-renew-deadline-seconds=3",
+        "--lease-retry-period-seconds=1",
     ])
     .unwrap();
     assert_eq!(config.kubeconfig.as_deref(), Some(Path::new("/etc/changehook/kubeconfig")));
@@ -52,6 +59,9 @@ fn every_flag_is_read() {
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!(config.shutdown_grace_seconds, 5);
     assert_eq!(config.max_in_flight, 1);
+    assert_eq!(config.lease_duration_seconds, 4);
+    assert_eq!(config.lease_renew_deadline_seconds, 3);
+    assert_eq!(config.lease_retry_period_seconds, 1);
 }
 
 #[test]
@@ -73,6 +83,11 @@ fn bad_values_are_refused_with_the_name_of_their_flag() {
         ("--shutdown-grace-seconds=0", "--shutdown-grace-seconds", "1..=3600"),
         ("--max-in-flight=0", "--max-in-flight", "1..=10000"),
         ("--max-in-flight=-1", "--max-in-flight", "1..=10000"),
+        ("--lease-duration-seconds=2", "--lease-duration-seconds", "3..=3600"),
+        ("--lease-retry-period-seconds=0", "--lease-retry-period-seconds", "1..=3600"),
+        ("--lease-duration-seconds=10", "--lease-renew-deadline-seconds is 10", "shorter than the lease duration"),
+        ("--lease-renew-deadline-seconds=15", "--lease-duration-seconds is 15", "shorter than the lease duration"),
+        ("--lease-retry-period-seconds=10", "--lease-retry-period-seconds is 10", "shorter than the renew deadline"),
         ("--max-inflight=3", "--max-inflight", "--max-in-flight"),
     ] {
         let message = operator(&[argument]).expect_err(argument);
@@ -100,7 +115,7 @@ fn the_version_is_answered_everywhere() {
     for arguments in [&["--version"][..], &["operator", "--version"], &["crds", "--version"]] {
         let all = ["changehook"].iter().chain(arguments).map(OsString::from);
         let answer = Cli::from_arguments(all).expect_err("asks for the version");
-        assert_eq!(answer.kind(), clap::error::ErrorKind::DisplayVersion, "{arguments:?}");
+        assert_eq!(answer.kind(), ErrorKind::DisplayVersion, "{arguments:?}");
         assert!(answer.to_string().contains(env!("CARGO_PKG_VERSION")));
     }
 }

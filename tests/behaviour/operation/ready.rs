@@ -38,7 +38,7 @@ async fn without_the_definitions_it_is_not_ready_says_so_and_gets_ready_when_the
     let control_plane = ControlPlane::start().await.expect("a control plane starts");
     let options = OperatorOptions::new(binary(), &control_plane);
     let operator = Operator::start_unready(options).await.expect("the operator starts");
-    is_missing(&operator, &["the custom resource definitions", "the list of subscriptions"]).await;
+    is_missing(&operator, &["the custom resource definitions", "the Lease", "the list of subscriptions"]).await;
     let hint = "webhooksubscriptions.changehook.dev/v1alpha1 is not served; apply the output of `changehook crds`";
     has_logged(&operator, hint).await;
 
@@ -54,7 +54,8 @@ async fn it_waits_for_an_api_server_and_for_its_rights_says_so_and_then_delivers
     let mut options = world.operator_options();
     options.server_override = Some(proxy.url());
     let operator = Operator::start_unready(options).await.expect("the operator starts");
-    let all = ["an answer of the API server", "the custom resource definitions", "the list of subscriptions"];
+    let all =
+        ["an answer of the API server", "the custom resource definitions", "the Lease", "the list of subscriptions"];
     is_missing(&operator, &all).await;
     has_logged(&operator, "waiting for the API server").await;
 

@@ -1,7 +1,7 @@
 //! Numbers and texts as bytes.
 //!
-//! Touches nothing. Invariants: every value has one way to be written, and only that is read; nothing is taken that is not
-//! there, and a count is believed only as far as there are bytes for so many.
+//! Touches nothing. Invariants: a number is read only as it would be written; nothing is taken that is not there, and a
+//! count is believed only as far as there are bytes for so many.
 
 use super::CodecError;
 
@@ -68,6 +68,14 @@ impl Output {
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.length(bytes.len());
         self.raw(bytes);
+    }
+
+    /// 16 bytes, or the length and the text; which of them is said elsewhere.
+    pub fn uid(&mut self, text: &str, uuid: Option<[u8; UUID]>) {
+        match uuid {
+            Some(uuid) => self.raw(&uuid),
+            None => self.bytes(text.as_bytes()),
+        }
     }
 
     /// 0 and 16 bytes for a canonical UUID, or the length + 1 and the text.
@@ -177,6 +185,10 @@ impl<'a> Input<'a> {
         self.raw(length)
     }
 
+    pub fn uid<T: for<'t> From<&'t str>>(&mut self, odd: bool) -> Result<T, CodecError> {
+        if odd { utf8(self.bytes()?).map(T::from) } else { utf8(&uuid_text(self.array()?)).map(T::from) }
+    }
+
     pub fn text<T: for<'t> From<&'t str>>(&mut self) -> Result<T, CodecError> {
         let first = self.number()?;
         self.text_after(first)
@@ -191,7 +203,7 @@ impl<'a> Input<'a> {
 
     fn text_after<T: for<'t> From<&'t str>>(&mut self, first: u64) -> Result<T, CodecError> {
         match first {
-            0 => Ok(T::from(utf8(&uuid_text(self.array()?))?)),
+            0 => self.uid(false),
             more => {
                 let length = usize::try_from(more - 1).map_err(|_| CodecError::Truncated)?;
                 utf8(self.raw(length)?).map(T::from)
@@ -214,7 +226,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, CodecError> {
 }
 
 /// Only the one spelling that [`uuid_text`] gives back.
-fn parse_uuid(text: &str) -> Option<[u8; UUID]> {
+pub(super) fn parse_uuid(text: &str) -> Option<[u8; UUID]> {
     let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
     if DASHES.iter().any(|at| text[*at] != b'-') {
         return None;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::CodecError;
-use super::bytes::{LONGEST_NUMBER, flag};
+use super::bytes::{LONGEST_NUMBER, flag, parse_uuid};
 use super::shared::{Reader, Writer, change_code, change_of, class_code, class_of};
 use crate::ledger::{Fact, Named, Recipe, Record, Requests};
 use crate::object::{Fingerprint, GroupKind, ObjectKey};
@@ -39,10 +39,10 @@ const DETAIL_SHIFT: u32 = 5;
 /// The object's names are those it had when they were last told.
 const SAME_NAMES: u8 = 0x80;
 
-/// An object's number, in this list, after these two.
-const NEW_OF_THE_LAST_KIND: u64 = 0;
-const NEW: u64 = 1;
-const FIRST_KNOWN: u64 = 2;
+/// Numbers of objects that are spelled out: these two bits say how. Those that have been are numbered from here.
+const NEW_KIND: u64 = 1;
+const ODD_UID: u64 = 2;
+const FIRST_KNOWN: u64 = 4;
 
 /// How many bytes these records take in a Head's tail.
 pub fn records_len(records: &[Record]) -> usize {
@@ -54,31 +54,34 @@ pub fn records_len(records: &[Record]) -> usize {
 /// At most so many bytes a record takes in a list, whatever is around it.
 pub fn record_bound(record: &Record) -> usize {
     const NUMBER: usize = LONGEST_NUMBER;
-    // a text is at most its length, its bytes and the number that says it has none yet; a short one may be 16 bytes
-    let text = |text: &str| 2 * NUMBER + text.len();
-    let kind = |kind: &GroupKind| 3 * NUMBER + kind.group.len() + kind.kind.len();
-    let object = |object: &ObjectKey| NUMBER + kind(&object.kind) + text(&object.uid);
-    let named = |named: &Named| {
-        let gvk = 4 * NUMBER + named.gvk.group.len() + named.gvk.version.len() + named.gvk.kind.len();
-        2 * NUMBER + gvk + named.namespace.as_deref().map_or(0, text) + text(&named.name)
+    // what is counted in memory, lengths and mentions, stays below 2³⁵
+    const COUNT: usize = 5;
+    let text_bound = |text: &str| 2 * COUNT + text.len();
+    let kind_bound = |kind: &GroupKind| 3 * COUNT + kind.group.len() + kind.kind.len();
+    let object_bound = |object: &ObjectKey| COUNT + kind_bound(&object.kind) + text_bound(&object.uid);
+    let names_bound = |Named { gvk, namespace, name }: &Named| {
+        let gvk = 4 * COUNT + gvk.group.len() + gvk.version.len() + gvk.kind.len();
+        COUNT + gvk + namespace.as_deref().map_or(1, text_bound) + text_bound(name)
     };
-    let fp = size_of::<u64>();
     let fact = match &record.fact {
-        Fact::Sending { object: key, named: names, .. } | Fact::Adopt { object: key, named: names, .. } => {
-            object(key) + named(names) + NUMBER + fp
+        Fact::Sending { object, named, fp, .. } | Fact::Adopt { object, named, fp, .. } => {
+            object_bound(object) + names_bound(named) + NUMBER + size_of_val(fp)
         }
-        Fact::Ack { object: key, .. } | Fact::Drop { object: key, .. } => object(key) + 2 * NUMBER,
-        Fact::Park { object: key, .. } => object(key) + 2 * NUMBER + size_of::<u64>(),
-        Fact::Release { object: key } => object(key),
-        Fact::Owe { object: key, named: names } => object(key) + named(names),
-        Fact::Mark { kind: of, .. } | Fact::Unmark { kind: of } => kind(of) + NUMBER,
+        Fact::Ack { object, .. } => object_bound(object) + 2 * NUMBER,
+        Fact::Drop { object, .. } => object_bound(object) + NUMBER,
+        Fact::Park { object, config_hash, .. } => object_bound(object) + NUMBER + COUNT + size_of_val(config_hash),
+        Fact::Release { object } => object_bound(object),
+        Fact::Owe { object, named } => object_bound(object) + names_bound(named),
+        Fact::Mark { kind, .. } => kind_bound(kind) + NUMBER,
+        Fact::Unmark { kind } => kind_bound(kind),
         Fact::Resync { requests: Requests { request_id, requested_at }, .. } => {
-            2 * NUMBER + request_id.as_deref().map_or(0, text) + requested_at.as_deref().map_or(0, text)
+            [request_id, requested_at].map(|text| text.as_deref().map_or(1, text_bound)).iter().sum()
         }
-        Fact::Recipe { .. } => NUMBER,
+        Fact::Recipe { .. } => COUNT,
         Fact::Rewind | Fact::Forget => 0,
     };
-    LEAST_RECORD + NUMBER + text(&record.subscription.uid) + fact
+    let first_byte = 1;
+    first_byte + NUMBER + text_bound(&record.subscription.uid) + fact
 }
 
 /// What has been mentioned in the list.
@@ -185,15 +188,15 @@ fn write_object<'a, 'm>(
     let (number, told) = mentioned.objects.entry((&object.uid, &object.kind)).or_insert((next, None));
     if *number != next {
         writer.out.number(*number);
-    } else if mentioned.kind == Some(&object.kind) {
-        writer.out.number(NEW_OF_THE_LAST_KIND);
-        writer.out.text(&object.uid);
-    } else {
-        writer.out.number(NEW);
+        return told;
+    }
+    let (new_kind, uuid) = (mentioned.kind != Some(&object.kind), parse_uuid(&object.uid));
+    writer.out.number(if new_kind { NEW_KIND } else { 0 } | if uuid.is_none() { ODD_UID } else { 0 });
+    if new_kind {
         writer.kind(&object.kind);
-        writer.out.text(&object.uid);
         mentioned.kind = Some(&object.kind);
     }
+    writer.out.uid(&object.uid, uuid);
     told
 }
 
@@ -286,16 +289,16 @@ fn read_object<'k>(
     reader: &mut Reader<'_>,
     known: &'k mut Known,
 ) -> Result<&'k mut (ObjectKey, Option<Named>), CodecError> {
-    let at = match reader.input.number()? {
-        number @ (NEW_OF_THE_LAST_KIND | NEW) => {
-            if number == NEW {
-                known.kind = Some(reader.kind()?);
-            }
-            let kind = known.kind.clone().ok_or(CodecError::Invalid("there is no object before"))?;
-            known.objects.push((ObjectKey { kind, uid: reader.input.text()? }, None));
-            known.objects.len() - 1
+    let number = reader.input.number()?;
+    let at = if let Some(known) = number.checked_sub(FIRST_KNOWN) {
+        usize::try_from(known).unwrap_or(usize::MAX)
+    } else {
+        if number & NEW_KIND != 0 {
+            known.kind = Some(reader.kind()?);
         }
-        number => usize::try_from(number - FIRST_KNOWN).unwrap_or(usize::MAX),
+        let kind = known.kind.clone().ok_or(CodecError::Invalid("there is no object before"))?;
+        known.objects.push((ObjectKey { kind, uid: reader.input.uid(number & ODD_UID != 0)? }, None));
+        known.objects.len() - 1
     };
     known.objects.get_mut(at).ok_or(CodecError::Invalid("an object was not mentioned before"))
 }

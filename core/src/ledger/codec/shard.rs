@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::CodecError;
+use super::bytes::parse_uuid;
 use super::shared::{Place, Reader, Writer, change_code, change_of, class_code, class_of};
 use crate::ledger::form::Shard;
 use crate::ledger::{Acked, Entry, Named, Parked, Sending};
@@ -27,7 +28,8 @@ const CHANGE_SHIFT: u32 = 4;
 /// Whose trouble it was.
 const CLASS: u8 = 0x40;
 const CLASS_SHIFT: u32 = 6;
-const UNUSED: u8 = 0x80;
+/// The uid is no canonical UUID.
+const ODD_UID: u8 = 0x80;
 
 pub(super) fn write<'a>(writer: &mut Writer<'a>, shard: &'a Shard) {
     let Shard { label, subscription, bucket, through, entries } = shard;
@@ -57,12 +59,14 @@ fn write_entry<'a>(writer: &mut Writer<'a>, key: &'a ObjectKey, entry: &'a Entry
     let class = parked.map_or(0, |parked| class_code(parked.class));
     let has = |is: bool, bit: u8| if is { bit } else { 0 };
     let states = has(acked.is_some(), ACKED) | has(sending.is_some(), SENDING) | has(parked.is_some(), PARKED);
-    writer.out.byte(states | has(same_place, SAME_PLACE) | change << CHANGE_SHIFT | class << CLASS_SHIFT);
+    let uuid = parse_uuid(&key.uid);
+    let flags = has(same_place, SAME_PLACE) | has(uuid.is_none(), ODD_UID);
+    writer.out.byte(states | flags | change << CHANGE_SHIFT | class << CLASS_SHIFT);
     if !same_place {
         writer.kind(&key.kind);
         writer.place(&named.gvk, named.namespace.as_deref());
     }
-    writer.out.text(&key.uid);
+    writer.out.uid(&key.uid, uuid);
     writer.name(&named.name);
     if let Some(Acked { seq, rv, fp }) = acked {
         writer.seq(*seq);
@@ -103,7 +107,7 @@ fn read_entry(
     let first = reader.input.byte()?;
     let has = |bit| first & bit != 0;
     let (change, class) = (change_of((first & CHANGE) >> CHANGE_SHIFT)?, class_of((first & CLASS) >> CLASS_SHIFT)?);
-    if has(UNUSED) || change != Change::New && !has(SENDING) || has(CLASS) && !has(PARKED) {
+    if change != Change::New && !has(SENDING) || has(CLASS) && !has(PARKED) {
         return Err(CodecError::Invalid("an entry's first byte says what it does not have"));
     }
     if !has(SAME_PLACE) {
@@ -111,7 +115,7 @@ fn read_entry(
     }
     let place = before.clone().ok_or(CodecError::Invalid("there is no entry before"))?;
     let (kind, (gvk, namespace)) = place;
-    let key = ObjectKey { kind, uid: reader.input.text()? };
+    let key = ObjectKey { kind, uid: reader.input.uid(has(ODD_UID))? };
     let named = Named { gvk, namespace, name: reader.name()? };
     let acked = if has(ACKED) {
         Some(Acked { seq: reader.seq()?, rv: reader.rv()?, fp: Fingerprint(reader.input.eight()?) })

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use super::{Observation, Seen, Selection, Synced};
 use crate::object::{Body, Digest, Gvk, ObjectName, Row, SourceEvent, SourceId, Unreadable};
-use crate::plan::Selector;
-use crate::plan::{ChangeTypes, Interest, Plan, SubscriptionId};
+use crate::plan::{ChangeTypes, Claims, Interest, Plan, Policy, Selector, SubscriptionId};
 use crate::retry::RetryPolicy;
 
 fn row(namespace: &str, name: &str, uid: &str, rv: u64, labels: &[(&str, &str)]) -> Row {
@@ -65,6 +64,8 @@ fn plan(uid: &str, interests: &[(&SourceId, Option<&str>, Selector)]) -> (Plan, 
         max_in_flight: 1,
         host: Arc::from("example.com"),
         config_hash: 0,
+        policy: Policy::default(),
+        claims: Claims::default(),
     };
     (plan, sources)
 }

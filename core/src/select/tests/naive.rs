@@ -2,6 +2,8 @@
 //!
 //! The model knows nothing of plans that move between sources of one kind: `cluster` tests those.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -81,8 +83,11 @@ struct Model {
     wishes: [[Option<Wish>; 2]; 2],
     synced: [Option<Synced>; 2],
     highest: [u64; 2],
-    /// The kind's names that could not be read, and whether that was so before the list under way.
-    unreadable: [Vec<(ObjectName, bool)>; 2],
+    /// The kind's names that could not be read since its last list began.
+    unreadable: [BTreeSet<ObjectName>; 2],
+    /// The last list held something that could not be read and had no name.
+    nameless: [bool; 2],
+    listing: [bool; 2],
 }
 
 struct Cached {
@@ -98,7 +103,8 @@ impl Model {
         match event {
             Event::ListStarted => {
                 self.synced[kind].take_if(|synced| *synced == Synced::Absent);
-                self.unreadable[kind].iter_mut().for_each(|(_, before)| *before = true);
+                self.unreadable[kind].clear();
+                self.listing[kind] = true;
                 self.cached.iter_mut().filter(|row| row.kind == kind).for_each(|row| row.shown = false);
             }
             Event::Upsert { object, rv } => {
@@ -126,8 +132,7 @@ impl Model {
                 }
             }
             Event::Unreadable { object } => {
-                self.can_be_read(kind, object);
-                self.unreadable[kind].push((name(object), false));
+                self.unreadable[kind].insert(name(object));
                 for row in &mut self.cached {
                     if row.kind == kind
                         && OBJECTS[row.object].1 == OBJECTS[object].1
@@ -148,33 +153,37 @@ impl Model {
                     }
                 }
                 self.cached.retain(|row| row.kind != kind || row.shown || row.rv > rv);
-                self.unreadable[kind].retain(|(_, before)| !before);
+                (self.listing[kind], self.nameless[kind]) = (false, false);
                 self.synced[kind] = Some(Synced::Listed { rv, unreadable: Unreadable::Named(Vec::new()) });
             }
             Event::ListEndedNameless { rv } => {
                 self.highest[kind] = self.highest[kind].max(rv);
+                (self.listing[kind], self.nameless[kind]) = (false, true);
                 self.synced[kind] = Some(Synced::Listed { rv, unreadable: Unreadable::Unknown });
             }
             Event::KindAbsent => {
                 self.cached.retain(|row| row.kind != kind);
                 self.unreadable[kind].clear();
+                (self.listing[kind], self.nameless[kind]) = (false, false);
                 self.synced[kind] = Some(Synced::Absent);
             }
         }
-        if let Some(Synced::Listed { unreadable: Unreadable::Named(names), .. }) = &mut self.synced[kind] {
-            *names = self.unreadable[kind].iter().map(|(name, _)| name.clone()).collect();
-            names.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        if let Some(Synced::Listed { unreadable, .. }) = &mut self.synced[kind] {
+            *unreadable = if self.listing[kind] || self.nameless[kind] {
+                Unreadable::Unknown
+            } else {
+                Unreadable::Named(self.unreadable[kind].iter().cloned().collect())
+            };
         }
     }
 
     fn can_be_read(&mut self, kind: usize, object: usize) {
-        self.unreadable[kind].retain(|(unreadable, _)| *unreadable != name(object));
+        self.unreadable[kind].remove(&name(object));
     }
 
     /// Whether an object without a row may be one that could not be read.
     fn is_in_the_dark(&self, kind: usize) -> bool {
-        let nameless = matches!(self.synced[kind], Some(Synced::Listed { unreadable: Unreadable::Unknown, .. }));
-        nameless || !self.unreadable[kind].is_empty()
+        self.nameless[kind] || !self.unreadable[kind].is_empty()
     }
 
     /// What a subscription must have seen last of every object that it can see.
@@ -273,7 +282,9 @@ proptest! {
                 Step::Drop { kind } => {
                     selection.drop_source(&sources[kind]);
                     model.cached.retain(|row| row.kind != kind);
-                    (model.synced[kind], model.highest[kind], model.unreadable[kind]) = (None, 0, Vec::new());
+                    (model.synced[kind], model.highest[kind]) = (None, 0);
+                    (model.listing[kind], model.nameless[kind]) = (false, false);
+                    model.unreadable[kind].clear();
                     last.retain(|(_, key), _| key.kind.kind != KINDS[kind]);
                     since_plan.retain(|(_, key), _| key.kind.kind != KINDS[kind]);
                 }

@@ -50,6 +50,23 @@ async fn the_body_is_sent_as_it_was_signed_with_the_contracts_headers() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_by_a_replica_that_lost_its_lease_while_it_read_a_secret() {
+    let (api, server, _) = scene().await;
+    api.put("signing", &[("secret", b"s3cr3t")]);
+    let policy = loopback();
+    let http = http_client(policy.clone(), ScriptedLookup::default());
+    // it leads until the Secret has been read
+    let read = api.clone();
+    let leads = Arc::new(move || read.reads() == 0);
+    let courier = Courier::new(http, Secrets::new(api.client()), policy, wall_ms, leads.clone());
+    let mut endpoint = endpoint(&server.url());
+    endpoint.signing = Some(secret("signing", "secret"));
+    assert!(leads());
+    assert!(unsent(courier.attempt(&endpoint, &event()).await).contains("does not hold the Lease"));
+    assert_eq!((api.reads(), server.connections()), (1, 0));
+}
+
+#[tokio::test]
 async fn without_a_signing_key_there_is_no_signature() {
     let (_api, server, courier) = scene().await;
     assert_eq!(courier.attempt(&endpoint(&server.url()), &event()).await, Outcome::Delivered { status: 204 });

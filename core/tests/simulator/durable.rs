@@ -1,0 +1,134 @@
+//! The ledger as it is stored: core's own keeper and codec on a disk that is written by compare-and-swap, and not always
+//! heard from.
+//!
+//! Beside the bytes it keeps what they must add up to: a leader that claims has to read just that.
+
+use changehook_core::engine::Batch;
+use changehook_core::ledger::form::Form;
+use changehook_core::ledger::keeper::{Claimant, Done, Folded, Found, Keeper, Loaded, Name, Part, Stored, Writes};
+use changehook_core::ledger::{Entries, Record, Usage, codec, keeper};
+
+#[derive(Default)]
+pub struct Durable {
+    /// What all records so far add up to.
+    pub entries: Entries,
+    disk: Found,
+    /// The Head's resourceVersion.
+    version: u64,
+}
+
+/// What a leader knows of the ledger: what it wrote last.
+pub struct Hold {
+    pub keeper: Keeper,
+    /// The Head's resourceVersion, after its own last write.
+    version: u64,
+}
+
+/// One write of the Head, on its way. A repetition is the same bytes on the same condition.
+#[derive(Clone)]
+pub struct Put {
+    base: u64,
+    head: Vec<u8>,
+    /// What becomes durable with it; none with a fold.
+    pub batch: Option<Batch>,
+}
+
+/// What a consistent read of the Head says about a write of unknown outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Applied,
+    NotApplied,
+    /// Somebody else has written.
+    Fenced,
+}
+
+/// A fold that a leader is making.
+pub enum Folding {
+    Begun(Vec<Part>, Folded),
+    /// Its forms are stored, and no Head names them yet.
+    Stored(Folded),
+}
+
+impl Durable {
+    /// A new leader takes the ledger. Whatever was on its way before is refused from here on.
+    pub fn claim(&mut self, holder: u64) -> (Hold, Entries) {
+        let claimant = Claimant { cluster: "cluster".to_owned(), own: "head".to_owned(), holder };
+        let names = self.disk.keys().copied().filter(|name| *name != Name::Head);
+        let found = self.disk.get(&Name::Head).map(Vec::as_slice);
+        let (head, loss) = keeper::claim(found, &claimant, names).expect("no newer version has written it");
+        assert_eq!(loss, None, "a loss was found, and nothing was lost");
+        self.disk.insert(Name::Head, codec::encode(&Form::Head(head.clone())));
+        self.version += 1;
+        let Loaded { keeper, entries } = keeper::load(head, loss, &self.disk);
+        assert_eq!(entries, self.entries, "what is read back is not what was written");
+        for garbage in keeper.garbage(self.disk.keys().copied().collect::<Vec<_>>()) {
+            self.disk.remove(&garbage);
+        }
+        (Hold { keeper, version: self.version }, entries)
+    }
+
+    /// What the leader writes so that this is durable. All but the Head is stored at once.
+    pub fn begin(&mut self, hold: &mut Hold, batch: Option<Batch>, fold: Option<Folded>) -> Put {
+        let sources = batch.as_ref().map(|batch| batch.sources.clone());
+        let records = batch.as_ref().map(|batch| batch.records.clone()).unwrap_or_default();
+        let Writes { creates, head } = hold.keeper.prepare(records, sources, fold);
+        creates.into_iter().for_each(|stored| self.store(stored));
+        Put { base: hold.version, head, batch }
+    }
+
+    fn store(&mut self, stored: Stored) {
+        let Stored { name, bytes } = stored;
+        let same = self.disk.get(&name).is_none_or(|before| *before == bytes);
+        assert!(same, "{name} means two contents");
+        self.disk.insert(name, bytes);
+    }
+
+    /// The write arrives; false if somebody else was there first. `before` sees each record ahead of its being applied.
+    pub fn land(&mut self, put: &Put, mut before: impl FnMut(&Entries, &Record)) -> bool {
+        if put.base != self.version {
+            return false;
+        }
+        self.version += 1;
+        self.disk.insert(Name::Head, put.head.clone());
+        if let Some(batch) = &put.batch {
+            for record in &batch.records {
+                before(&self.entries, record);
+                self.entries.apply(record);
+            }
+            self.entries.sources.extend(batch.sources.iter().cloned());
+        }
+        true
+    }
+
+    /// A consistent read tells what became of a write.
+    pub fn read(&self, put: &Put) -> Outcome {
+        if self.disk[&Name::Head] == put.head {
+            Outcome::Applied
+        } else if self.version == put.base {
+            Outcome::NotApplied
+        } else {
+            Outcome::Fenced
+        }
+    }
+
+    /// The leader knows that its write was applied; what nothing reaches any more is deleted.
+    pub fn landed(&mut self, hold: &mut Hold) -> Usage {
+        hold.version += 1;
+        for name in hold.keeper.landed() {
+            assert!(self.disk.remove(&name).is_some(), "{name} was not there");
+        }
+        let (segments, segment_bytes) = hold.keeper.segments();
+        Usage { bytes: self.disk[&Name::Head].len() as u64, segments, segment_bytes }
+    }
+
+    /// Stores what the fold has made of what is stored.
+    pub fn fold(&mut self, parts: Vec<Part>, mut folded: Folded) -> Folded {
+        for part in parts {
+            let found: Found = part.reads().into_iter().map(|name| (name, self.disk[&name].clone())).collect();
+            let (stored, done): (Vec<Stored>, Done) = part.write(&found).expect("nothing is lost");
+            stored.into_iter().for_each(|stored| self.store(stored));
+            folded.add(done);
+        }
+        folded
+    }
+}

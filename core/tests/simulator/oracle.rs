@@ -1,0 +1,79 @@
+//! What must be true once everything is delivered.
+
+use std::collections::BTreeSet;
+
+use crate::cluster::content;
+use crate::endpoint::{Track, name_of, number_of};
+use crate::world::World;
+
+impl World {
+    /// Object, content, kind and name of what a subscription selects.
+    fn selected(&self, number: usize) -> Vec<(usize, u8, usize, usize)> {
+        let mut selected = Vec::new();
+        for interest in &self.plans[number].interests {
+            let at = self.kinds.iter().position(|kind| *kind.gvk == interest.gvk).unwrap();
+            let rows = self.kinds[at].objects.iter().flatten().filter(|row| interest.selector.matches(row));
+            selected.extend(rows.map(|row| (number_of(&row.uid), content(row), at, name_of(row))));
+        }
+        selected
+    }
+
+    fn parked(&self, number: usize) -> BTreeSet<usize> {
+        let view = self.leaders[0].engine.view(self.now, &self.plans[number].id).unwrap();
+        assert_eq!(view.parked as usize, view.parked_samples.len());
+        view.parked_samples.into_iter().map(|sample| number_of(&sample.uid)).collect()
+    }
+
+    /// Adopted in just this state, and told nothing since.
+    fn is_adopted(&self, number: usize, track: &Track, content: u8) -> bool {
+        track.adopted.is_some_and(|(seq, fp)| seq > track.highest && fp == self.fingerprint(number, content))
+    }
+
+    /// Each endpoint holds each selected object's newest state, or the object is parked, or was adopted like that.
+    pub fn check_selected_are_held(&self) {
+        let nothing = Track::default();
+        for number in 0..self.plans.len() {
+            let parked = self.parked(number);
+            for (object, content, ..) in self.selected(number) {
+                let track = self.endpoints[number].tracks.get(object).unwrap_or(&nothing);
+                let excused = parked.contains(&object) || self.is_adopted(number, track, content);
+                let right = track.holds == Some(content) || excused;
+                assert!(right, "uid {object} is {content}, endpoint {number} has {:?}", track.holds);
+            }
+        }
+    }
+
+    /// And nothing else, but what an edit silenced, what is parked, and what a namesake has taken the place of.
+    pub fn check_everything(&self) {
+        self.check_selected_are_held();
+        for number in 0..self.plans.len() {
+            let tracks = &self.endpoints[number].tracks;
+            let (selected, parked) = (self.selected(number), self.parked(number));
+            for (object, track) in tracks.iter().enumerate().filter(|(_, track)| track.holds.is_some()) {
+                if selected.iter().any(|(other, ..)| *other == object) {
+                    continue;
+                }
+                // Uids are numbered in order of creation.
+                let mut later = tracks.iter().skip(object + 1);
+                let replaced = track.removed_failed && later.any(|other| other.called == track.called);
+                let excused = track.silenced.is_some() || parked.contains(&object) || replaced;
+                assert!(excused, "uid {object} is gone, and endpoint {number} was not told");
+            }
+        }
+    }
+
+    /// A receiver that knows objects by their names has each selected one, unless it was never told of it.
+    pub fn check_names(&self) {
+        let nothing = Track::default();
+        for number in 0..self.plans.len() {
+            let (endpoint, parked) = (&self.endpoints[number], self.parked(number));
+            for (object, content, kind, name) in self.selected(number) {
+                let track = endpoint.tracks.get(object).unwrap_or(&nothing);
+                let has = endpoint.names[kind][name];
+                let excused = parked.contains(&object) || self.is_adopted(number, track, content);
+                let right = has == Some((object, content)) || excused;
+                assert!(right, "{kind}/{name} is uid {object} {content}, endpoint {number} has {has:?}");
+            }
+        }
+    }
+}
