@@ -4,6 +4,10 @@
 //! Only with the feature `proof`, which this crate's own tests turn on; without it [`broken`] is `false` at compile time and
 //! [`passed`] does nothing, so the program that ships has neither. State is per thread, so tests do not disturb each other.
 
+mod marks;
+
+pub use marks::Mark;
+
 /// A rule of the protocol. A test breaks one, and expects the explorer or the simulator to find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -21,43 +25,6 @@ pub enum Rule {
     UnlistedIsGarbage,
     /// A record that was folded in is not replayed on top.
     FoldedIsNotReplayed,
-}
-
-/// A branch of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum Mark {
-    /// An event was declared.
-    Declared,
-    /// Nothing may be written for a while.
-    BudgetEmpty,
-    /// Little may be written: commits are far apart.
-    BudgetLow,
-    /// A commit waited for its distance from the one before.
-    Spaced,
-    /// A commit takes so long that nothing is sent.
-    Stalled,
-    /// The tail was sealed into a segment.
-    Sealed,
-    /// The indexes are in a directory of their own.
-    Directory,
-    /// A ledger of another cluster, or a copy, was found.
-    ClaimForeign,
-    /// A Head that cannot be read was found.
-    ClaimCorrupt,
-    /// A part of a subscription's ledger was lost.
-    LoadLost,
-    /// A fold laid a subscription out anew.
-    FoldAnew,
-    /// A fold rewrote what was dirty.
-    FoldDirty,
-    /// A fold left out a subscription that is gone.
-    FoldForgotten,
-    /// What was known of a subscription that was deleted meanwhile was dropped.
-    Swept,
-    /// It was time to fold.
-    FoldDue,
 }
 
 #[cfg(feature = "proof")]

@@ -46,12 +46,12 @@ pub async fn build(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
     Client::try_from(config).map_err(ClientError::Build)
 }
 
-/// One more client, which shares no connection with the others.
-pub async fn another(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
+/// One more client, with connections of its own.
+pub async fn build_another(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
     Client::try_from(configured(read(kubeconfig).await?)).map_err(ClientError::Build)
 }
 
-/// One more client, with connections of its own, whose writes leave only while `lease` is valid.
+/// One more client whose writes leave only while `lease` is valid.
 pub async fn build_for_leading(kubeconfig: Option<&Path>, lease: Lease) -> Result<Client, ClientError> {
     let config = configured(read(kubeconfig).await?);
     let builder = ClientBuilder::try_from(config).map_err(ClientError::Build)?;

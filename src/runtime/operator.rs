@@ -16,9 +16,9 @@ use tokio::sync::oneshot;
 
 use super::admin::{self, AdminState};
 use super::client::{self, ClientError};
-use super::clock::{self, Clock};
+use super::clock::Clock;
 use super::config::OperatorConfig;
-use super::leader::{self, Candidate, Lease, Lost, Remote};
+use super::leader::{self, Lease, Lost};
 use super::liveness::Liveness;
 use super::readiness::{Gate, Readiness};
 use super::rooms::{self, RoomsError};
@@ -174,7 +174,6 @@ async fn work(
     let state = AdminState { readiness, liveness: liveness.clone(), registry: Arc::new(registry), clock, stopping };
     tasks.spawn(Stage::Serve, "admin server", |stop| admin::run(listener, state, stop));
 
-    // first for looking around, then for the Lease alone: nothing else may delay that
     let client = client::build(config.kubeconfig.as_deref()).await?;
     let connected = async {
         connect::until_reachable(&client).await;
@@ -189,11 +188,16 @@ async fn work(
     }
 
     let durations = config.lease_durations().map_err(OperatorError::Durations)?;
-    let remote = Remote::new(client, &config.own_namespace(), durations.request());
-    let me = leader::identity(std::env::var("POD_NAME").ok().as_deref(), rooms::random());
-    let candidate = Candidate::new(remote, me, durations, Arc::new(clock::counting_suspend), lease_metrics, standby);
+    let setting = leader::Setting {
+        kubeconfig: config.kubeconfig.clone(),
+        namespace: config.own_namespace(),
+        identity: leader::identity(std::env::var("POD_NAME").ok().as_deref(), rooms::random()),
+        durations,
+        metrics: lease_metrics,
+        standby,
+    };
     let (won, winning) = oneshot::channel();
-    tasks.spawn(Stage::Lead, "lease", |stop| candidate.run(won, stop));
+    tasks.spawn(Stage::Lead, "lease", |stop| leader::run(setting, won, stop));
     let lease = tokio::select! {
         biased;
         end = first_end(signals, tasks, None) => return Ok(end),

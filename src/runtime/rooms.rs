@@ -179,7 +179,7 @@ fn another(kubeconfig: Option<PathBuf>) -> MakeClient {
     Arc::new(move || {
         let kubeconfig = kubeconfig.clone();
         Box::pin(async move {
-            let made = super::client::another(kubeconfig.as_deref()).await;
+            let made = super::client::build_another(kubeconfig.as_deref()).await;
             made.inspect_err(|error| tracing::warn!(reason = chain(error), "no other connection to the API server"))
                 .ok()
         })

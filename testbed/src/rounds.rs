@@ -120,6 +120,7 @@ pub async fn run(plan: &Plan, say: impl Fn(&Report)) -> Result<Report> {
     let tally = Tally::of(&rounds.receiver.requests(HOOK), KEY.as_bytes())?;
     let age = ANSWER_AGE + SLACK;
     let mut wrong = tally.contradictions();
+    wrong.extend(tally.told_twice());
     wrong.extend(tally.unexplained_repeats(&rounds.kills, age));
     (report.events, report.repeats) = (tally.events(), tally.repeats());
     report.bound = rounds.kills.iter().map(|kill| tally.unsettled(kill, age)).sum();
@@ -169,7 +170,7 @@ impl Rounds {
 
     /// Gives how many writes there were.
     async fn round(&mut self) -> Result<u64> {
-        let busy = self.unrest.begin(&mut self.random, 2, Duration::from_millis(15));
+        let busy = self.unrest.begin(self.random.u64(..), 2, Duration::from_millis(15));
         for _ in 0..self.random.usize(1..=3) {
             self.chance_to_work().await;
             self.kill().await?;
@@ -182,9 +183,11 @@ impl Rounds {
         Ok(writes)
     }
 
-    /// A moment that nobody chose: between two steps of the operator, or within one.
+    /// A moment that nobody chose: between two steps of the operator, or within one. Now and then a life is long enough
+    /// that its first answers must not be forgotten.
     async fn chance_to_work(&mut self) {
-        tokio::time::sleep(Duration::from_millis(self.random.u64(..700))).await;
+        let longest = if self.random.u8(..12) == 0 { 5_000 } else { 700 };
+        tokio::time::sleep(Duration::from_millis(self.random.u64(..longest))).await;
     }
 
     async fn kill(&mut self) -> Result<()> {

@@ -48,8 +48,9 @@ impl Unrest {
         Self { client, namespace: namespace.to_owned(), objects, n: Arc::default() }
     }
 
-    /// Starts so many writers, each of which pauses up to `pause` between two writes.
-    pub fn begin(&self, random: &mut fastrand::Rng, writers: usize, pause: Duration) -> Writers {
+    /// Starts so many writers, each of which pauses up to `pause` between two writes; chance comes from the seed.
+    pub fn begin(&self, seed: u64, writers: usize, pause: Duration) -> Writers {
+        let mut random = fastrand::Rng::with_seed(seed);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for _ in 0..writers {

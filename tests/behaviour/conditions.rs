@@ -10,12 +10,13 @@ use testbed::{FaultProxy, Operator, Reply};
 use crate::history::{History, lint, said};
 use crate::world::{World, told};
 
-/// All conditions, in order, as `Ready=True(Watching)`.
+/// All conditions, in order, as `Ready=True(Watching)`; an intact ledger is not repeated everywhere.
 fn all(object: &Value) -> Vec<String> {
     lint(object);
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let types = conditions.iter().map(|c| c["type"].as_str().unwrap_or_default().to_owned());
-    types.map(|type_| format!("{type_}={}", said(object, &type_))).collect()
+    let all = types.map(|type_| format!("{type_}={}", said(object, &type_)));
+    all.filter(|said| said != "LedgerIntact=True(Intact)").collect()
 }
 
 const UNKNOWN: &str = "EndpointHealthy=Unknown(NoDeliveryYet)";

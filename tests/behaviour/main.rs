@@ -1,12 +1,14 @@
 //! Behaviours of the real operator against a real API server and real sockets, one file a theme, one sentence a test.
 
 mod addresses;
+mod again;
 mod bad_input;
 mod bad_secrets;
 mod bad_spec;
 mod bytes;
 mod coalescing;
 mod conditions;
+mod crash;
 mod delivery;
 mod edits;
 mod history;

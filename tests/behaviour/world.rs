@@ -49,7 +49,12 @@ impl World {
         let control_plane = ControlPlane::shared().await;
         let start = || async {
             control_plane.apply_crds(&root().join("crds")).await.expect("the CRDs can be applied");
-            let operator = Operator::start(OperatorOptions::new(binary(), control_plane)).await;
+            let mut options = OperatorOptions::new(binary(), control_plane);
+            // a machine that stands still under all these tests takes none of them their operator
+            for (name, seconds) in [("lease-duration-seconds", "90"), ("lease-renew-deadline-seconds", "60")] {
+                options.settings.insert(name, seconds.to_owned());
+            }
+            let operator = Operator::start(options).await;
             Arc::new(operator.expect("the operator gets ready"))
         };
         let operator = Arc::clone(OPERATOR.get_or_init(start).await);
@@ -61,6 +66,15 @@ impl World {
         let control_plane = ControlPlane::start().await.expect("a control plane starts");
         control_plane.apply_crds(&root().join("crds")).await.expect("the CRDs can be applied");
         Self::with(Plane::Private(Arc::new(control_plane)), None).await
+    }
+
+    /// Another namespace, and another receiver, on the same control plane, without an operator.
+    pub async fn beside(&self) -> Self {
+        let plane = match &self.plane {
+            Plane::Shared(control_plane) => Plane::Shared(control_plane),
+            Plane::Private(control_plane) => Plane::Private(Arc::clone(control_plane)),
+        };
+        Self::with(plane, None).await
     }
 
     async fn with(plane: Plane, operator: Option<Arc<Operator>>) -> Self {

@@ -14,6 +14,7 @@ use crate::event::{Subject, event_id};
 use crate::ledger::{Acked, Fact};
 use crate::outcome::{Class, Failure, Outcome};
 use crate::plan::Change;
+use crate::proof::{Mark, passed};
 
 impl Engine {
     /// What came of an attempt. `jitter` is a random number over the whole range.
@@ -39,6 +40,7 @@ impl Engine {
     fn give_back_leftover(&mut self, attempt: &Attempt) {
         let (shared, id) = (&mut self.shared, &attempt.event.subscription);
         let Some(left) = shared.leftover.get_mut(id) else { return };
+        passed(Mark::Leftover);
         *left -= 1;
         if *left == 0 {
             shared.leftover.remove(id);
@@ -69,6 +71,7 @@ impl Subscription {
         slot.forget_subject();
         match outcome {
             Outcome::Unsent { message } => {
+                passed(Mark::Unsent);
                 slot.attempts = slot.attempts.saturating_sub(1);
                 desk.unsent = Some(message);
                 desk.paused_until = now.mono + shared.settings.unsent_pause;
@@ -82,6 +85,7 @@ impl Subscription {
             Outcome::Failed(Failure { http_status: Some(status @ (404 | 410)), .. })
                 if attempt.event.change == Change::Removed =>
             {
+                passed(Mark::EndUnknown);
                 // The endpoint has no such object: that is what Removed is for. It says nothing about its health.
                 self.acknowledge(shared, now, key, attempt, status);
             }
@@ -107,6 +111,7 @@ impl Subscription {
         let Some(sending) = slot.sending.take() else { return };
         match &attempt.event.subject {
             Subject::Present(row) => {
+                passed(Mark::Delivered);
                 // What was declared before the cluster was set back has no version.
                 let rv = if sending.rv == 0 { 0 } else { row.rv };
                 shared.record(now, desk, Fact::Ack { object: key.clone(), of, rv });
@@ -115,6 +120,7 @@ impl Subscription {
                 slot.may_be_known = true;
             }
             Subject::Absent(_) => {
+                passed(Mark::EndDelivered);
                 shared.record(now, desk, Fact::Drop { object: key.clone(), of });
                 slot.acked = None;
                 slot.acked_version = None;
@@ -160,6 +166,7 @@ impl Subscription {
         desk.unsent = None;
         desk.totals.failed_attempts += 1;
         if !how.current {
+            passed(Mark::OldConfiguration);
             // It failed under a configuration that is history: nobody is given up for that.
             slot.attempts = 0;
         }
@@ -181,14 +188,17 @@ impl Subscription {
         }
         if slot.parked.is_some() {
             // A probe of what the outage parked: it stays parked.
+            passed(Mark::ProbeFailed);
             return;
         }
         if slot.attempts < policy.attempts() {
+            passed(Mark::RetryScheduled);
             let at = now.mono + policy.delay_ms(slot.attempts, jitter, failure.retry_after);
             desk.note_retry(key, slot, at);
             return;
         }
         let poison = !desk.breaker.is_open() && desk.breaker.successes() > slot.successes_before;
+        passed(if poison { Mark::Poison } else { Mark::Exhausted });
         if poison {
             self.give_up(shared, now, key, Class::Event);
         } else {

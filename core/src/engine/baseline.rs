@@ -15,6 +15,7 @@ use crate::ledger::{Fact, Mark};
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, ObjectName, Unreadable};
 use crate::plan::{Existing, SubscriptionId};
+use crate::proof::{Mark as Passed, passed};
 use crate::select::Synced;
 
 impl Engine {
@@ -33,6 +34,7 @@ impl Engine {
 
     /// Discovery proved that the kind is served no more: every object of it is gone, whatever version it had.
     pub fn kind_absent(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind) {
+        passed(Passed::GoneWithKind);
         self.complete(now, id, kind, |slot| Some(slot.highest_rv()), 0);
     }
 
@@ -51,6 +53,7 @@ impl Engine {
         subscription.desk.note_listed(now, kind);
         let keys = match subscription.desk.baselines.get_key_value(kind).map(|(kind, at)| (Arc::clone(kind), *at)) {
             Some((kind, Baseline::Waiting { mark })) => {
+                passed(if mark.is_some() { Passed::MarkKept } else { Passed::MarkSet });
                 let shown =
                     subscription.slots.iter().filter(|(key, _)| key.kind == kind).filter_map(|(_, slot)| {
                         if let Shown::Selected { rv, .. } = slot.shown { Some(rv) } else { None }
@@ -84,6 +87,7 @@ impl Engine {
                 if let Baseline::Open { mark, closes_at_seq } = *baseline
                     && shared.journal.is_durable(closes_at_seq)
                 {
+                    passed(Passed::BaselineClosed);
                     *baseline = Baseline::Closed;
                     closed.push(Fact::Mark { kind: Arc::clone(kind), rv: mark, open: false });
                 }
@@ -147,6 +151,8 @@ impl Subscription {
                 Shown::Selected { .. } | Shown::Deselected { .. } => false,
             };
             if unsure && let Some(rv) = absent_as_of(slot) {
+                let gone_already = matches!(slot.shown, Shown::Gone { .. });
+                passed(if gone_already { Passed::GoneBelieved } else { Passed::FoundGone });
                 slot.shown = Shown::Gone { rv };
                 slot.by = ObservedBy::Relist;
                 slot.detected_at = now.wall;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::object::ObjectKey;
+use crate::proof::{Mark, passed};
 use crate::retry::RetryPolicy;
 
 /// So many different objects in a row failing mean that it is the endpoint.
@@ -140,6 +141,7 @@ impl Breaker {
         }
         match self.state {
             BreakerState::Open { .. } if probe => {
+                passed(Mark::ProbedInVain);
                 self.step = self.step.saturating_add(1);
                 self.schedule(mono, policy);
             }
@@ -147,6 +149,7 @@ impl Breaker {
             BreakerState::Closed | BreakerState::HalfOpen { .. } => {
                 self.step = self.step.max(attempt);
                 if self.streak.len() >= STREAK {
+                    passed(Mark::OpenedByStreak);
                     self.schedule(mono, policy);
                 }
             }
@@ -158,6 +161,7 @@ impl Breaker {
         if let BreakerState::Open { next_probe, probing } = self.state
             && next_probe <= mono
         {
+            passed(Mark::TriedMeanwhile);
             self.schedule(mono, policy);
             self.set_probing(probing);
         }
@@ -210,14 +214,17 @@ impl Breaker {
         match self.state {
             BreakerState::Closed => Recovery::None,
             BreakerState::Open { .. } => {
+                passed(Mark::OutageOver);
                 self.state = BreakerState::HalfOpen { limit: 1 };
                 Recovery::Over
             }
             BreakerState::HalfOpen { limit } if limit.saturating_mul(2) >= max_in_flight => {
+                passed(Mark::FullSpeed);
                 self.state = BreakerState::Closed;
                 Recovery::None
             }
             BreakerState::HalfOpen { limit } => {
+                passed(Mark::SlowStart);
                 self.state = BreakerState::HalfOpen { limit: limit * 2 };
                 Recovery::None
             }
@@ -227,6 +234,7 @@ impl Breaker {
     /// Nothing is owed any more, so there is nothing to start slowly with.
     pub fn nothing_waits(&mut self) {
         if matches!(self.state, BreakerState::HalfOpen { .. }) {
+            passed(Mark::NothingWaits);
             self.state = BreakerState::Closed;
         }
     }
@@ -238,12 +246,14 @@ impl Breaker {
 
     /// An earlier life left an outage; whether it is over is for a probe to find out, at once.
     pub fn reopen(&mut self, mono: u64) {
+        passed(Mark::OutageInherited);
         self.state = BreakerState::Open { next_probe: mono, probing: false };
     }
 
     /// Somebody asks for another try: the next probe need not wait.
     pub fn probe_soon(&mut self, mono: u64) {
         if let BreakerState::Open { next_probe, .. } = &mut self.state {
+            passed(Mark::ProbedSoon);
             *next_probe = mono.min(*next_probe);
         }
     }

@@ -9,6 +9,7 @@ use super::shared::Shared;
 use super::slot::{Room, Slot};
 use super::{Engine, ObjectKey};
 use crate::Now;
+use crate::proof::{Mark, passed};
 
 /// How many entries the ledger may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,7 @@ impl Engine {
             while subscription.desk.limit_reached(shared).is_none()
                 && let Some(key) = subscription.desk.crowd.pop_first()
             {
+                passed(Mark::LetIn);
                 if let Some(slot) = subscription.slots.get_mut(&key) {
                     slot.room = Room::Unneeded;
                 }
@@ -94,6 +96,7 @@ impl Desk {
             self.take_room(shared, slot);
             return verdict;
         }
+        passed(Mark::KeptOut);
         slot.room = Room::Awaited;
         self.crowd.insert(key.clone());
         shared.crowded.insert(self.plan.id.clone());

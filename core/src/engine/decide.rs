@@ -12,6 +12,7 @@ use super::{ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::{Acked, Fact, Named};
 use crate::plan::Change;
+use crate::proof::{Mark, passed};
 
 /// What is to be done about a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +34,18 @@ pub(super) enum Verdict {
 impl Desk {
     pub fn verdict(&self, key: &ObjectKey, slot: &Slot) -> Verdict {
         if slot.tombstone {
+            passed(Mark::TombstoneDropped);
             return Verdict::Drop;
         }
         if slot.room == Room::Awaited && slot.is_selected() {
+            passed(Mark::RoomAwaited);
             return Verdict::Hold;
         }
         let mark = match self.baselines.get(&key.kind) {
-            Some(Baseline::Waiting { .. }) => return Verdict::Hold,
+            Some(Baseline::Waiting { .. }) => {
+                passed(Mark::BaselineWaits);
+                return Verdict::Hold;
+            }
             Some(Baseline::Open { mark, .. }) => Some(*mark),
             // A kind that is not watched any more has nothing but ends to tell.
             Some(Baseline::Closed) | None => None,
@@ -47,19 +53,34 @@ impl Desk {
         let change = match slot.need(mark, self.resync) {
             Need::Hold => return Verdict::Hold,
             Need::Nothing if slot.parked.is_some() => return Verdict::Parked,
-            Need::Nothing if slot.pledged => return Verdict::Drop,
+            Need::Nothing if slot.pledged => {
+                passed(Mark::PledgeDropped);
+                return Verdict::Drop;
+            }
             Need::Nothing => return Verdict::Nothing,
             Need::Adopt => return Verdict::Adopt,
             // Without Updated, what is told again is told as what it was.
-            Need::Present if !self.plan.changes.updated && self.is_before_resync(slot) => Change::New,
+            Need::Present if !self.plan.changes.updated && self.is_before_resync(slot) => {
+                passed(Mark::ToldAgainAsNew);
+                Change::New
+            }
             Need::Present => change(true, slot.acked.is_some(), slot.sending.map(|sending| sending.change)),
             Need::Absent => Change::Removed,
         };
         let changes = self.plan.changes;
         match change {
-            Change::Removed if !changes.removed || (slot.acked.is_none() && !slot.may_be_known) => Verdict::Drop,
-            Change::New if !changes.new => Verdict::Adopt,
-            Change::Updated if !changes.updated => Verdict::Adopt,
+            Change::Removed if !changes.removed || (slot.acked.is_none() && !slot.may_be_known) => {
+                passed(if changes.removed { Mark::NeverToldDropped } else { Mark::EndAbsorbed });
+                Verdict::Drop
+            }
+            Change::New if !changes.new => {
+                passed(Mark::NewAbsorbed);
+                Verdict::Adopt
+            }
+            Change::Updated if !changes.updated => {
+                passed(Mark::UpdatedAbsorbed);
+                Verdict::Adopt
+            }
             Change::New | Change::Updated | Change::Removed => Verdict::Tell(change),
         }
     }
@@ -110,6 +131,7 @@ impl Subscription {
 fn owe(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) {
     if slot.parked.is_some() {
         // Another kind or content is wanted than the one that was given up.
+        passed(Mark::ReleasedByChange);
         shared.record(now, desk, Fact::Release { object: key.clone() });
         desk.note_unparked(key, slot);
         slot.attempts = 0;
@@ -126,12 +148,14 @@ fn owe(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &m
         return;
     }
     if slot.not_before > now.mono {
+        passed(Mark::RetryWaits);
         slot.phase = Phase::Waiting;
         desk.waiting.insert((slot.not_before, key.clone()));
         shared.wake(slot.not_before, desk);
         return;
     }
     slot.phase = if slot.is_retrying() {
+        passed(Mark::RetryRejoined);
         Phase::Due { place: desk.due.join(key) }
     } else {
         Phase::Queued { place: desk.first.join(key) }
@@ -155,6 +179,7 @@ pub(super) fn settle(desk: &mut Desk, shared: &mut Shared, key: &ObjectKey, slot
 fn adopt(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot) {
     let Shown::Selected { row, rv, fp } = &slot.shown else { return };
     let (rv, fp, version) = (*rv, *fp, row.version.clone());
+    passed(Mark::Adopted);
     let fact = Fact::Adopt { object: key.clone(), named: slot.named.clone(), rv, fp };
     let seq = shared.record(now, desk, fact);
     if let Some(Baseline::Open { closes_at_seq, .. }) = desk.baselines.get_mut(&key.kind) {

@@ -30,11 +30,8 @@ impl Engine {
             .subscriptions
             .entry(id.clone())
             .or_insert_with(|| Subscription { slots: Map::default(), desk: Desk::new(plan.clone(), now.wall) });
-        let first = begins && book.is_none();
         if let Some(book) = book {
             subscription.restore(shared, now, book);
-        } else if first {
-            subscription.desk.requests = (0, plan.claims.requests.clone());
         }
         let old = std::mem::replace(&mut subscription.desk.plan, plan);
         // What is done about objects of a kind that has no baseline.
@@ -49,7 +46,7 @@ impl Engine {
         }
         subscription.edit_interests(shared, now, &old, newcomers);
         subscription.follow_recipe(shared, now);
-        subscription.hear_requests(shared, now, first);
+        subscription.hear_requests(shared, now);
         if old.config_hash != subscription.desk.plan.config_hash {
             subscription.start_afresh(shared, now);
         }
@@ -100,6 +97,7 @@ impl Engine {
         if let Some(at) = subscription.desk.alarm {
             shared.alarms.remove(&(at, id.clone()));
         }
+        passed(Passed::Forgotten);
         shared.opening.remove(id);
         shared.recovering.remove(id);
         shared.crowded.remove(id);
@@ -125,9 +123,11 @@ impl Subscription {
             desk.take_room(shared, &mut slot);
             if let Some(parked) = slot.parked {
                 if parked.config_hash == desk.plan.config_hash {
+                    passed(Passed::RestoredParked);
                     desk.note_parked(&key, &mut slot, parked);
                 } else {
                     // The configuration that failed is not the present one.
+                    passed(Passed::RestoredReleased);
                     shared.record(now, desk, Fact::Release { object: key.clone() });
                     slot.parked = None;
                 }
@@ -136,6 +136,7 @@ impl Subscription {
                 desk.inherited.insert(key.clone());
             }
             if slot.parked.is_none() && (slot.sending.is_some() || slot.pledged) {
+                passed(Passed::RestoredOwed);
                 desk.note_owed(&key, &mut slot, now.wall);
             }
             slots.insert(key, slot);
@@ -155,6 +156,7 @@ impl Subscription {
         let left: BTreeSet<Arc<GroupKind>> =
             self.desk.baselines.keys().filter(|kind| !kinds.contains(kind)).cloned().collect();
         for kind in left {
+            passed(Passed::KindLeft);
             self.desk.baselines.remove(&kind);
             self.desk.listed.remove(&kind);
             shared.record(now, &self.desk, Fact::Unmark { kind });
@@ -188,6 +190,7 @@ impl Subscription {
             Baseline::Waiting { mark } => mark.is_none(),
             Baseline::Open { .. } | Baseline::Closed => self.desk.listed.contains(&kind),
         };
+        passed(if owed_is_known { Passed::AdoptedAnew } else { Passed::EditedUnlisted });
         if owed_is_known {
             self.pledge(shared, now, &kind);
             self.begin_baseline(shared, now, kind, Existing::Adopt);
@@ -197,6 +200,7 @@ impl Subscription {
     /// Other objects of the kind are selected now; those that are new in the selection are told, also if a baseline is
     /// still adopting what was selected before.
     fn adopt_no_more(&mut self, shared: &mut Shared, now: Now, kind: Arc<GroupKind>, baseline: Baseline) {
+        passed(Passed::ToldAnew);
         match baseline {
             Baseline::Waiting { mark: None | Some(0) } | Baseline::Closed => {}
             Baseline::Waiting { mark: Some(_) } => self.begin_baseline(shared, now, kind, Existing::Notify),
@@ -212,6 +216,7 @@ impl Subscription {
         let Self { slots, desk } = self;
         for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
             if slot.is_selected() && slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
+                passed(Passed::Pledged);
                 shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
                 slot.pledged = true;
             }
@@ -226,10 +231,12 @@ fn withdraw(slot: &mut Slot, selection_change: Existing) {
     let ends = slot.sending.is_some_and(|sending| sending.change == Change::Removed);
     match &slot.shown {
         Shown::Selected { rv, .. } => {
+            passed(Passed::Withdrawn);
             slot.tombstone = silent;
             slot.shown = Shown::Deselected { rv: *rv };
         }
         Shown::Unknown | Shown::Unseen => {
+            passed(Passed::WithdrawnUnseen);
             slot.tombstone = silent && !ends;
             slot.shown = Shown::Deselected { rv: slot.highest_rv() };
         }

@@ -104,6 +104,11 @@ impl Journal {
         if self.under_way.is_some() || self.records.is_empty() || !ripe {
             return None;
         }
+        passed(match (draining, self.urgent) {
+            (true, _) => Mark::CommitDraining,
+            (false, true) => Mark::CommitUrgent,
+            (false, false) => Mark::CommitPatient,
+        });
         self.batches += 1;
         self.under_way = Some(UnderWay { number: self.batches, seq: self.seq, since: now.mono });
         self.last_start = now.mono;
@@ -208,5 +213,10 @@ impl Journal {
 
     pub fn last_commit(&self) -> Option<i64> {
         self.last_commit
+    }
+
+    #[cfg(feature = "proof")]
+    pub fn forget_last_commit(&mut self) {
+        self.last_commit = None;
     }
 }

@@ -10,6 +10,7 @@ use super::{Engine, Subscription};
 use crate::Now;
 use crate::ledger::{Book, Loss};
 use crate::plan::{Existing, OnLoss, Plan};
+use crate::proof::{Mark, passed};
 
 /// What was durable when this leader took over.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,7 @@ impl Engine {
         for id in std::mem::take(&mut shared.recovering) {
             let Some(Subscription { desk, .. }) = subscriptions.get_mut(&id) else { continue };
             if desk.has_caught_up() {
+                passed(Mark::Recovered);
                 desk.lost = None;
                 shared.mark_changed(desk);
             } else {
@@ -75,6 +77,10 @@ impl Subscription {
     /// Begins to make up for what was lost.
     pub(super) fn recover(&mut self, shared: &mut Shared, now: Now, loss: Loss) {
         let policy = self.desk.plan.policy.on_loss;
+        passed(match policy {
+            OnLoss::Replay => Mark::LossReplayed,
+            OnLoss::Adopt => Mark::LossAdopted,
+        });
         self.desk.lost = Some(LossView { loss, since: now.wall, policy });
         shared.recovering.insert(self.desk.plan.id.clone());
         if policy == OnLoss::Replay && !self.slots.is_empty() {

@@ -16,6 +16,7 @@ use crate::Now;
 use crate::ledger::Named;
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, Row};
+use crate::proof::{Mark, passed};
 
 pub(super) type Name = (Arc<GroupKind>, Option<Arc<str>>, Arc<str>);
 
@@ -70,14 +71,19 @@ fn waits_for_new(old: &Slot, new: &Slot) -> bool {
     !old.is_selected() && was_tried(new) && (new.is_busy() || new.parked.is_none())
 }
 
+fn noted(mark: Mark) -> bool {
+    passed(mark);
+    true
+}
+
 impl Subscription {
     /// Another object of the same name goes first.
     pub(super) fn waits_for_namesake(&self, key: &ObjectKey) -> bool {
         let Some(slot) = self.slots.get(key) else { return false };
         self.desk.others_named(key, &slot.named).iter().filter_map(|other| self.slots.get(other)).any(|other| {
             match (slot.is_selected(), other.is_selected()) {
-                (true, false) => waits_for_old(slot, other),
-                (false, true) => waits_for_new(slot, other),
+                (true, false) => waits_for_old(slot, other) && noted(Mark::WaitsForOld),
+                (false, true) => waits_for_new(slot, other) && noted(Mark::WaitsForNew),
                 (true, true) | (false, false) => other.is_busy(),
             }
         })
@@ -95,6 +101,7 @@ impl Subscription {
         for other in self.desk.others(key, row.namespace.as_ref(), &row.name) {
             let Some(slot) = self.slots.get_mut(&other) else { continue };
             if matches!(slot.shown, Shown::Unknown | Shown::Unseen) && slot.highest_rv() <= row.rv {
+                passed(Mark::NamesakeProvedGone);
                 slot.shown = Shown::Gone { rv: row.rv };
                 slot.by = ObservedBy::Relist;
                 slot.detected_at = now.wall;
@@ -109,6 +116,7 @@ impl Subscription {
             let Some(slot) = self.slots.get_mut(&other) else { continue };
             let over = matches!(slot.shown, Shown::Gone { .. } | Shown::Deselected { .. });
             if over && !slot.is_busy() {
+                passed(Mark::NamesakeOutdated);
                 drop_silently(&mut self.desk, shared, now, &other, slot);
                 self.forget_if_blank(shared, &other);
             }

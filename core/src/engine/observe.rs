@@ -10,6 +10,7 @@ use crate::Now;
 use crate::ledger::Named;
 use crate::object::{Fingerprint, Row};
 use crate::plan::Existing;
+use crate::proof::{Mark, passed};
 use crate::select::{Observation, Seen};
 
 impl Engine {
@@ -51,12 +52,16 @@ impl Engine {
             // What was about to be told is now part of a later state; what is already under way is not.
             let under_way = slot.is_busy() && slot.sending.is_some_and(|sending| slot.same_event(sending.change));
             if slot.owed_since.is_some() && !under_way {
+                passed(Mark::Merged);
                 desk.totals.merged += 1;
                 shared.ends.merged += 1;
                 shared.mark_changed(desk);
             }
             slot.detected_at = now.wall;
             slot.by = by;
+        }
+        if slot.is_busy() {
+            passed(Mark::ShownUnderWay);
         }
         let was_selected = slot.is_selected();
         let silences = by_edit && desk.plan.policy.selection_change == Existing::Adopt;
@@ -111,7 +116,12 @@ impl Slot {
     /// told, and so is what is gone by now.
     fn show(&mut self, shown: Shown, silences: bool) {
         self.tombstone = match (&self.shown, &shown) {
-            (Shown::Selected { .. }, Shown::Deselected { .. }) => silences,
+            (Shown::Selected { .. }, Shown::Deselected { .. }) => {
+                if silences {
+                    passed(Mark::Tombstoned);
+                }
+                silences
+            }
             (_, Shown::Deselected { .. }) => self.tombstone,
             (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen) => false,
         };

@@ -12,6 +12,7 @@ use crate::Now;
 use crate::ledger::{Acked, Fact, Parked, Sending};
 use crate::outcome::{Class, Failure, blames_the_endpoint_when_common};
 use crate::plan::{Change, OnExhausted};
+use crate::proof::{Mark, passed};
 
 impl Desk {
     pub fn note_parked(&mut self, key: &ObjectKey, slot: &mut Slot, parked: Parked) {
@@ -56,6 +57,7 @@ impl Subscription {
         let Self { slots, desk } = self;
         let Some(slot) = slots.get_mut(key) else { return };
         let Some(Sending { seq, change, rv, fp }) = slot.sending.take() else { return };
+        passed(Mark::Discarded);
         match change {
             Change::New | Change::Updated => {
                 shared.record(now, desk, Fact::Ack { object: key.clone(), of: seq, rv });
@@ -79,6 +81,10 @@ impl Subscription {
         let Self { slots, desk } = self;
         let Some(slot) = slots.get_mut(key) else { return };
         let Some(sending) = slot.sending else { return };
+        passed(match class {
+            Class::Endpoint => Mark::ParkedByOutage,
+            Class::Event => Mark::ParkedByEvent,
+        });
         if slot.parked.is_none() {
             match class {
                 Class::Endpoint => shared.ends.parked_endpoint += 1,
@@ -101,6 +107,7 @@ impl Subscription {
             let Some(slot) = slots.get_mut(&key) else { continue };
             shared.record(now, desk, Fact::Release { object: key.clone() });
             desk.note_unparked(&key, slot);
+            passed(if slot.is_busy() { Mark::ReleasedUnderWay } else { Mark::Released });
             if slot.is_busy() {
                 slot.attempts = 1;
                 slot.successes_before = desk.breaker.successes();
@@ -115,6 +122,7 @@ impl Subscription {
     /// The endpoint's configuration or its Secrets changed: the outage is history, everything parked gets another chance,
     /// and what waits for a retry goes at once, from attempt 1.
     pub(super) fn start_afresh(&mut self, shared: &mut Shared, now: Now) {
+        passed(Mark::Afresh);
         self.desk.breaker.forget_outage();
         self.desk.probe = None;
         self.desk.last_error = None;
@@ -124,6 +132,7 @@ impl Subscription {
         for key in waiting {
             let Self { slots, desk } = self;
             let Some(slot) = slots.get_mut(&key).filter(|slot| !slot.is_busy()) else { continue };
+            passed(Mark::RetryCutShort);
             desk.forget_retry(&key, slot);
             slot.attempts = 0;
             self.reconsider(shared, now, &key);
@@ -136,6 +145,7 @@ impl Subscription {
         let Some(slot) = slots.get(key) else { return };
         desk.breaker.count_failure();
         if !blames(failure) {
+            passed(Mark::RefusedAlone);
             self.give_up(shared, now, key, Class::Event);
             if failure.http_status.is_some() {
                 self.endpoint_answered(shared, now, false);
@@ -143,9 +153,11 @@ impl Subscription {
             return;
         }
         if !desk.breaker.refused(now.mono, key, slot.attempts, probe, &desk.plan.retry) {
+            passed(Mark::RefusedRarely);
             self.give_up(shared, now, key, Class::Event);
             return;
         }
+        passed(Mark::RefusedByAll);
         // So many are refused that it is the endpoint: those parked as their own fault wait for its recovery, too.
         let refused: Vec<ObjectKey> = desk.refused.iter().cloned().collect();
         self.give_up(shared, now, key, Class::Endpoint);

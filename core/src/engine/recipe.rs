@@ -11,6 +11,7 @@ use crate::Now;
 use crate::event::{SCHEME, fingerprint};
 use crate::ledger::{Acked, Fact, RECIPES, Recipe};
 use crate::object::{Fingerprint, ObjectKey, Row};
+use crate::proof::{Mark, passed};
 
 impl Desk {
     /// The recipe of the plan in force.
@@ -52,6 +53,7 @@ impl Subscription {
         if desk.recipes.last().is_some_and(|(_, last)| *last == recipe) {
             return;
         }
+        passed(Mark::RecipeChanged);
         let seq = shared.record(now, desk, Fact::Recipe { recipe });
         desk.recipes.push((seq, recipe));
         let surplus = desk.recipes.len().saturating_sub(RECIPES);
@@ -76,8 +78,12 @@ pub(super) fn rewrite(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKe
     let same_version = *rv == acked.rv && *rv > 0;
     let same = same_version || before.and_then(|recipe| desk.fingerprint_by(recipe, row)) == Some(acked.fp);
     if before == Some(desk.recipe()) || !same {
+        if !same {
+            passed(Mark::NotRewritten);
+        }
         return;
     }
+    passed(Mark::Rewritten);
     let (rv, fp) = (*rv, *fp);
     let fact = Fact::Adopt { object: key.clone(), named: slot.named.clone(), rv, fp };
     let seq = shared.record(now, desk, fact);

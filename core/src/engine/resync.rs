@@ -10,6 +10,7 @@ use super::{ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Fact;
 use crate::plan::{Change, Requests, Scope};
+use crate::proof::{Mark, passed};
 
 impl Desk {
     /// The endpoint had it before everything was asked for again.
@@ -26,21 +27,17 @@ impl Desk {
 }
 
 impl Subscription {
-    /// Requests that were not seen before are done. The `first` plan ever has nothing that could be told again.
-    pub(super) fn hear_requests(&mut self, shared: &mut Shared, now: Now, first: bool) {
+    /// Requests that were not seen before are done. Those that a subscription begins with find nothing that could be told
+    /// again.
+    pub(super) fn hear_requests(&mut self, shared: &mut Shared, now: Now) {
         let (_, known) = &self.desk.requests;
         let policy = &self.desk.plan.policy;
         let heard = policy.resync.after(known);
         let by_spec = heard.request_id != known.request_id;
         let by_annotation = heard.requested_at != known.requested_at;
-        if first && (known.is_empty() || heard == *known) {
-            if !heard.is_empty() {
-                self.note_requests(shared, now, false, heard);
-            }
-            return;
-        }
         if by_spec || by_annotation {
-            let all = by_annotation || (by_spec && policy.resync_scope == Scope::All);
+            let all = by_annotation || policy.resync_scope == Scope::All;
+            passed(if all { Mark::ResyncAll } else { Mark::ResyncParked });
             self.release_parked(shared, now);
             self.note_requests(shared, now, all, heard);
         }

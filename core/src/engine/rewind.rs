@@ -8,6 +8,7 @@ use super::slot::Shown;
 use super::{Engine, ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Fact;
+use crate::proof::{Mark, passed};
 
 impl Engine {
     /// Forgets every version. The sources then show theirs.
@@ -20,6 +21,7 @@ impl Engine {
         }
         for subscription in subscriptions.values_mut() {
             shared.record(now, &subscription.desk, Fact::Rewind);
+            passed(Mark::Rewound);
             subscription.rewind();
             let keys: Vec<ObjectKey> = subscription.slots.keys().cloned().collect();
             for key in keys {

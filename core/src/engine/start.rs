@@ -68,6 +68,13 @@ impl Engine {
         {
             // The plan's host may be another one by now; what comes back with the answer is the permit's.
             let host = Arc::clone(&permit.host);
+            let newer = sending.change != Change::Removed && !slot.same_event(sending.change);
+            if newer {
+                passed(Mark::LaunchedBehind);
+            }
+            if slot.parked.is_some() {
+                passed(Mark::LaunchedParked);
+            }
             if slot.attempts == 0 {
                 slot.successes_before = desk.breaker.successes();
             }
@@ -77,6 +84,7 @@ impl Engine {
             self.shared.mark_changed(desk);
             return Some(Attempt { event, number: slot.attempts, host });
         }
+        passed(if wanted { Mark::LaunchSilenced } else { Mark::LaunchWithheld });
         let named = slot.named.clone();
         desk.end_probe(key);
         self.shared.give_back(desk, slot);
@@ -108,9 +116,15 @@ impl Subscription {
         let desk = &self.desk;
         let still_stopping = shared.leftover.contains_key(&desk.plan.id);
         if desk.is_silent() || desk.paused_until > now.mono || still_stopping {
+            if still_stopping {
+                passed(Mark::StillStopping);
+            } else if !desk.is_silent() {
+                passed(Mark::Paused);
+            }
             return Turn::Nothing;
         }
         if let Some(gate) = shared.ring.gate(&desk.plan.host, false) {
+            passed(Mark::GateShut);
             return Turn::Shut(gate);
         }
         let late_gate = shared.ring.gate(&desk.plan.host, true);
@@ -123,11 +137,13 @@ impl Subscription {
         }
         let limit = desk.breaker.limit(desk.plan.max_in_flight);
         if desk.in_flight >= limit {
+            passed(Mark::LimitReached);
             return Turn::Nothing;
         }
         if desk.in_flight > 0
             && let Some(gate) = shared.ring.gate_to_rest(&desk.plan.host)
         {
+            passed(Mark::RestGateShut);
             return Turn::Shut(gate);
         }
         loop {
@@ -135,7 +151,10 @@ impl Subscription {
             let retry = !desk.due.is_empty() && desk.retries_in_flight < late_share(limit);
             let first = !desk.first.is_empty();
             let (lane, key) = match (first, retry) {
-                (false, true) if late_gate.is_some() => return late_gate.map_or(Turn::Nothing, Turn::Shut),
+                (false, true) if late_gate.is_some() => {
+                    passed(Mark::LateGateShut);
+                    return late_gate.map_or(Turn::Nothing, Turn::Shut);
+                }
                 (true, true) if late_gate.is_none() && (limit > 1 || desk.retry_turn) => (Lane::Retry, desk.due.pop()),
                 (true, _) => (Lane::First, desk.first.pop()),
                 (false, true) => (Lane::Retry, desk.due.pop()),
@@ -184,6 +203,7 @@ impl Subscription {
         }
         desk.leave_lines(key, slot);
         if blocked {
+            passed(Mark::Blocked);
             return false;
         }
         let change = match desk.verdict(key, slot) {
@@ -193,6 +213,7 @@ impl Subscription {
             Verdict::Hold | Verdict::Nothing | Verdict::Parked | Verdict::Adopt | Verdict::Drop => None,
         };
         let Some(change) = change else {
+            passed(Mark::NotNeededAfterAll);
             self.reconsider(shared, now, key);
             return false;
         };
@@ -203,15 +224,22 @@ impl Subscription {
         desk.in_flight += 1;
         match lane {
             Lane::First => {}
-            Lane::Retry => desk.retries_in_flight += 1,
+            Lane::Retry => {
+                passed(Mark::RetryStarted);
+                desk.retries_in_flight += 1;
+            }
             Lane::Probe => {
+                passed(if slot.parked.is_some() { Mark::ProbeOfParked } else { Mark::ProbeStarted });
                 desk.probe = Some(key.clone());
                 desk.breaker.probe_started();
             }
         }
         shared.mark_changed(desk);
         let seq = match slot.sending {
-            Some(sending) if desk.same_event(slot, change) => sending.seq,
+            Some(sending) if desk.same_event(slot, change) => {
+                passed(Mark::SameEventAgain);
+                sending.seq
+            }
             Some(_) | None => declare(desk, shared, now, key, slot, change),
         };
         hold_subject(now, key, slot, change);
@@ -255,7 +283,7 @@ fn declare(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &m
         (_, _) => (slot.shown_rv(), GONE),
     };
     let fact = Fact::Sending { object: key.clone(), named: slot.named.clone(), change, rv, fp };
-    passed(Mark::Declared);
+    passed(if slot.sending.is_some() { Mark::DeclaredAnew } else { Mark::Declared });
     let seq = shared.record(now, desk, fact);
     slot.sending = Some(Sending { seq, change, rv, fp });
     slot.pledged = false;

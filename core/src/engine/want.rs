@@ -4,6 +4,7 @@
 //! enumerated in a test against the table of the design.
 
 use crate::plan::Change;
+use crate::proof::{Mark, passed};
 
 /// Whether the object belongs to the subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,7 @@ pub(super) enum Need {
 pub(super) fn want(facts: Facts) -> Need {
     let Facts { membership, behind, parked, sending, acked, adoptable } = facts;
     if membership == Membership::Unknown || behind {
+        passed(if membership == Membership::Unknown { Mark::WantUnknown } else { Mark::WantBehind });
         return Need::Hold;
     }
     let need = match membership {
@@ -83,10 +85,31 @@ pub(super) fn want(facts: Facts) -> Need {
         Membership::Absent if sending || acked != Acknowledged::Nothing => Need::Absent,
         Membership::Absent => Need::Nothing,
     };
+    note(facts);
     match (need, parked) {
-        (Need::Present, ParkedAs::PresentSame) | (Need::Absent, ParkedAs::Removed) => Need::Nothing,
+        (Need::Present, ParkedAs::PresentSame) | (Need::Absent, ParkedAs::Removed) => {
+            passed(Mark::WantParked);
+            Need::Nothing
+        }
         (Need::Hold | Need::Nothing | Need::Adopt | Need::Present | Need::Absent, _) => need,
     }
+}
+
+/// Which line of the table decided.
+fn note(facts: Facts) {
+    passed(match facts {
+        Facts { membership: Membership::Selected, sending: true, .. } => Mark::WantUnanswered,
+        Facts { membership: Membership::Selected, acked, adoptable, .. } => match acked {
+            Acknowledged::Nothing if adoptable => Mark::WantAdopt,
+            Acknowledged::Nothing => Mark::WantNew,
+            Acknowledged::BeforeResync => Mark::WantAgain,
+            Acknowledged::SameVersion => Mark::WantSameVersion,
+            Acknowledged::SameContent => Mark::WantSameContent,
+            Acknowledged::Other => Mark::WantOther,
+        },
+        Facts { acked: Acknowledged::Nothing, sending: false, .. } => Mark::WantNothingAbsent,
+        Facts { .. } => Mark::WantAbsent,
+    });
 }
 
 /// New, Updated or Removed, for what is needed now after what was last declared.

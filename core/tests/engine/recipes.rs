@@ -1,5 +1,5 @@
 use changehook_core::ledger::Recipe;
-use changehook_core::plan::Change::{New, Updated};
+use changehook_core::plan::Change::{New, Removed, Updated};
 use changehook_core::select::Seen;
 
 use crate::rig::{Rig, S, config_map, ok};
@@ -76,6 +76,26 @@ fn what_was_unanswered_when_the_recipe_changed_is_told() {
     updated(&mut rig, true);
     taken_over(&mut rig, 2, 1);
     assert_eq!(rig.told("a")[1..], [(Updated, Some(2)), (Updated, Some(2))]);
+}
+
+#[test]
+fn an_unanswered_removal_is_not_forgotten_because_the_object_is_back_when_the_recipe_changes() {
+    let mut rig = Rig::new();
+    rig.script(|sent| (sent.change == New).then(ok));
+    rig.edit(S, |plan| plan.changes.updated = false);
+    let row = rig.row(&config_map(), "a", "a", 1);
+    rig.see(S, &config_map(), "a", Seen::Selected(row.clone()));
+    rig.see(S, &config_map(), "a", Seen::Deselected(row.clone()));
+    rig.run_for(2_000);
+    updated(&mut rig, true);
+    rig.plans.get_mut(S).unwrap().held = true;
+    rig.take_over();
+    rig.see(S, &config_map(), "a", Seen::Selected(row.clone()));
+    rig.run_for(2_000);
+    rig.plans.get_mut(S).unwrap().held = false;
+    rig.take_over();
+    rig.see(S, &config_map(), "a", Seen::Selected(row));
+    assert_eq!(rig.told("a"), [(New, Some(1)), (Removed, None), (New, Some(1))]);
 }
 
 /// As an operator with another way of normalising left it.

@@ -1,4 +1,5 @@
 use changehook_core::plan::Change::{New, Removed, Updated};
+use changehook_core::plan::Existing;
 use changehook_core::select::Seen;
 
 use crate::rig::{Rig, S, config_map, no_connection, ok, source};
@@ -131,6 +132,37 @@ fn an_open_baseline_adopts_nothing_after_a_rewind() {
     rewind(&mut rig);
     rig.rv = 50;
     rig.show("a", 1);
+    rig.commits_at_once = true;
+    rig.commit();
+    rig.run_for(2_000);
+    assert_eq!(rig.told("a"), [(New, Some(1))]);
+}
+
+#[test]
+fn what_was_owed_when_the_cluster_was_set_back_is_told_although_no_version_says_so() {
+    let mut rig = Rig::new();
+    rig.rv = 1_000_000;
+    rig.script(|_| Some(ok()));
+    rig.show("a", 1);
+    rig.edit(S, |plan| plan.held = true);
+    rig.show("a", 2);
+    rewind(&mut rig);
+    rig.edit(S, |plan| plan.held = false);
+    assert_eq!(rig.told("a"), [(New, Some(1)), (Updated, Some(2))]);
+}
+
+#[test]
+fn a_baseline_that_tells_what_exists_tells_it_after_a_rewind_too() {
+    let mut rig = Rig::empty(changehook_core::engine::Settings::default());
+    rig.script(|_| Some(ok()));
+    let mut notifying = crate::rig::plan(S);
+    notifying.policy.initial_sync = Existing::Notify;
+    rig.assign(notifying);
+    rig.run_for(2_000);
+    rig.commits_at_once = false;
+    rig.show("a", 1);
+    rig.synced(S, &config_map());
+    rewind(&mut rig);
     rig.commits_at_once = true;
     rig.commit();
     rig.run_for(2_000);

@@ -201,3 +201,14 @@ fn a_kind_that_went_while_nobody_led_is_told_for_what_was_owed_and_for_what_was_
     assert_eq!(rig.told("parked"), [(New, Some(1)), (Removed, None)]);
     assert_eq!((rig.view().entries, rig.view().pending, rig.view().parked), (0, 0, 0));
 }
+
+#[test]
+fn what_was_unanswered_and_need_not_be_told_any_more_is_not_shown_any_more() {
+    let mut rig = Rig::new();
+    rig.show("a", 1);
+    rig.plans.get_mut(S).unwrap().changes.removed = false;
+    rig.take_over();
+    assert_eq!(rig.view().retrying, 1);
+    listed(&mut rig);
+    assert_eq!((rig.view().retrying, rig.view().pending, rig.view().entries), (0, 0, 0));
+}

@@ -8,6 +8,8 @@ use changehook_core::engine::Batch;
 use changehook_core::ledger::{Entries, Entry, Fact};
 use changehook_core::object::ObjectKey;
 
+use crate::cluster::number;
+
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// Grows with every write.
@@ -39,14 +41,14 @@ impl Ledger {
         Some(next)
     }
 
-    pub fn entries_of_all(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
+    pub fn all_entries(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
         self.entries.books.values().flat_map(|book| &book.entries)
     }
 
     /// Whether the event may be told: its Sending record is what the ledger says of the object.
-    pub fn has_sending(&self, uid: &str, sequence: u64) -> bool {
-        self.entries_of_all()
-            .any(|(key, entry)| *key.uid == *uid && entry.sending.is_some_and(|sending| sending.seq == sequence))
+    pub fn has_sending(&self, uid: u8, sequence: u64) -> bool {
+        let is_it = |entry: &Entry| entry.sending.is_some_and(|sending| sending.seq == sequence);
+        self.all_entries().any(|(key, entry)| is_it(entry) && number(&key.uid) == uid)
     }
 }
 

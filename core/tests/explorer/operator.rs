@@ -1,6 +1,8 @@
 //! One leader as shipped: selection and engine, driven the way the operator drives them, with a clock of its own that
 //! stands still but for the moments the engine asks for.
 
+use std::fmt;
+
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Engine};
 use changehook_core::object::SourceEvent;
@@ -8,22 +10,17 @@ use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::Plan;
 use changehook_core::select::{Observation, Seen, Selection};
 
-use crate::cluster::{Cluster, Sight, number, source};
+use crate::cluster::{News, number, source};
 use crate::durable::Ledger;
-use crate::intern::digest_of_text;
 use crate::setup::Setup;
 
 /// What happens to a leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
-    Sees(Sight),
-    /// The namespace has, or has lost, the label.
-    Namespace(bool),
-    /// The subscription was edited.
-    Replan(u8),
+    Hears(News),
     /// The commit of that number is durable.
     Committed(u64),
-    /// What came of a request.
+    /// What came of an attempt, by its number.
     Answered(u32, Answer),
     /// Nothing, until the engine wants to be woken.
     Tick,
@@ -56,14 +53,14 @@ pub struct Operator {
 
 impl Operator {
     /// Takes over a ledger that it has claimed. Its clock is later than any earlier leader's.
-    pub fn start(setup: &Setup, ledger: &Ledger, cluster: &Cluster) -> (Self, Wishes) {
+    pub fn start(setup: &Setup, ledger: &Ledger, plan: u8, namespace: bool) -> (Self, Wishes) {
         let now = Now { mono: 0, wall: i64::from(ledger.term) };
         let mut operator = Self {
             engine: Engine::claim(setup.settings, ledger.entries.clone(), now),
             selection: Selection::new(),
             now,
-            plan: cluster.plan,
-            namespace: cluster.namespace,
+            plan,
+            namespace,
         };
         operator.assign(setup, false);
         let wishes = operator.pump();
@@ -72,27 +69,19 @@ impl Operator {
 
     pub fn take(&mut self, setup: &Setup, input: &Input, attempt_of: impl Fn(u32) -> Attempt) -> Wishes {
         match input {
-            Input::Sees(sight) => {
-                for kind in 0..setup.kinds() {
-                    for event in sight.events(kind, |place| setup.kind_of(place)) {
-                        let concerned = match sight {
-                            Sight::Upsert(object) | Sight::Deleted(object, _) => setup.kind_of(object.place) == kind,
-                            Sight::List(..) => true,
-                        };
-                        if concerned {
-                            self.hear(setup, kind, event);
-                        }
-                    }
-                }
-            }
-            Input::Namespace(has) => {
+            Input::Hears(News::Namespace(has)) => {
                 self.namespace = *has;
                 let seen = self.look_again(setup);
                 self.show(seen, false);
             }
-            Input::Replan(plan) => {
+            Input::Hears(News::Plan(plan)) => {
                 self.plan = *plan;
                 self.assign(setup, true);
+            }
+            Input::Hears(news @ (News::Upsert(_) | News::Deleted(..) | News::List(..))) => {
+                for event in news.events(setup) {
+                    self.hear(setup, news.feed(setup), event);
+                }
             }
             Input::Committed(number) => self.engine.committed(self.now, *number),
             Input::Answered(request, answer) => {
@@ -105,8 +94,8 @@ impl Operator {
             }
             Input::Tick => {
                 if let Some(at) = self.engine.wake_at() {
-                    let by = at.saturating_sub(self.now.mono);
-                    self.now = Now { mono: self.now.mono + by, wall: self.now.wall + by as i64 };
+                    // The wall clock is only ever shown; standing still it tells no two states apart.
+                    self.now.mono = self.now.mono.max(at);
                 }
             }
         }
@@ -122,7 +111,7 @@ impl Operator {
                 Action::Send(attempt) => wishes.requests.push(*attempt),
             }
         }
-        self.engine.take_changed();
+        self.engine.forget_what_is_only_shown();
         wishes
     }
 
@@ -181,10 +170,6 @@ impl Operator {
         self.engine.audit()
     }
 
-    pub fn digest(&self) -> u64 {
-        digest_of_text(self)
-    }
-
     /// The plan it has.
     pub fn plan<'a>(&self, setup: &'a Setup) -> &'a Plan {
         setup.plan(self.plan)
@@ -215,4 +200,20 @@ impl Operator {
 
 fn failed(class: Class, reason: Reason, http_status: Option<u16>) -> Outcome {
     Outcome::Failed(Failure { class, reason, http_status, message: String::new(), retry_after: None })
+}
+
+impl From<News> for Input {
+    fn from(news: News) -> Self {
+        Self::Hears(news)
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hears(News::List(kind, rv, objects)) => write!(f, "list of kind {kind} at rv {rv}: {objects:?}"),
+            Self::Hears(news) => write!(f, "{news:?}"),
+            Self::Committed(_) | Self::Answered(..) | Self::Tick => write!(f, "{self:?}"),
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::world::World;
 /// What the oracle remembers of what a leader showed its engine, for one subscription.
 #[derive(Clone, Default)]
 pub struct Sights {
-    /// Kinds whose list was complete since the leader took over.
+    /// Kinds of which a list was complete, and could read everything, since the leader took over.
     pub listed: [bool; KINDS],
     /// By object: nothing, selected (true), or not known (false).
     pub shown: Vec<Option<bool>>,
@@ -143,7 +143,10 @@ impl World {
                 });
             }
             let (leader, id) = (&mut self.leaders[at], &self.plans[number].id);
-            leader.sights[number].listed[kind] = true;
+            leader.sights[number].listed[kind] |= match synced {
+                Synced::Listed { unreadable, .. } => *unreadable == all_read(),
+                Synced::Absent => true,
+            };
             leader.engine.conclude(self.now, id, &group_kind, synced);
         }
     }

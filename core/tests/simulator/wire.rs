@@ -161,8 +161,10 @@ impl World {
             };
             if let Some(declared) = track.event(sequence) {
                 match &outcome {
-                    Outcome::Failed(_) => {
-                        declared.failed = Some((attempt.number, now));
+                    Outcome::Failed(failure) => {
+                        // What was refused for its own sake is parked; whatever follows is a new delivery.
+                        let retried = failure.class == Class::Endpoint;
+                        declared.failed = retried.then_some((attempt.number, now));
                         declared.fate = if over { Fate::Delivered } else { Fate::Failed };
                     }
                     Outcome::Delivered { .. } => declared.fate = Fate::Delivered,

@@ -3,6 +3,7 @@
 //! Touches nothing. Invariants: entries in order of their keys, which all are that we write, are stored in order of their
 //! names, which are then mostly as the one before, and put back in order when read; others stay as they are.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::CodecError;
@@ -38,12 +39,12 @@ pub(super) fn write<'a>(writer: &mut Writer<'a>, shard: &'a Shard) {
     writer.out.number(u64::from(*bucket));
     writer.out.number(*through);
     writer.seqs_follow(*through);
-    let by_key = entries.is_sorted_by(|(one, _), (next, _)| one < next);
+    let in_order = entries.is_sorted_by(|one, next| by_key(one, next).is_lt());
     let mut stored: Vec<&(ObjectKey, Entry)> = entries.iter().collect();
-    if by_key {
-        stored.sort_by_key(|(key, entry)| (&key.kind, &entry.named.namespace, &entry.named.name));
+    if in_order {
+        stored.sort_by(by_name);
     }
-    writer.out.flag(by_key);
+    writer.out.flag(in_order);
     writer.out.length(stored.len());
     let mut before = None;
     for (key, entry) in stored {
@@ -51,6 +52,26 @@ pub(super) fn write<'a>(writer: &mut Writer<'a>, shard: &'a Shard) {
         write_entry(writer, key, entry, before == Some(place));
         before = Some(place);
     }
+}
+
+fn by_key((one, _): &(ObjectKey, Entry), (other, _): &(ObjectKey, Entry)) -> Ordering {
+    shared_cmp(&one.kind, &other.kind).then_with(|| one.uid.cmp(&other.uid))
+}
+
+fn by_name(one: &&(ObjectKey, Entry), other: &&(ObjectKey, Entry)) -> Ordering {
+    let ((key, entry), (other_key, other_entry)) = (*one, *other);
+    let (named, other_named) = (&entry.named, &other_entry.named);
+    let namespaces = || match (&named.namespace, &other_named.namespace) {
+        (Some(one), Some(other)) => shared_cmp(one, other),
+        (one, other) => one.cmp(other),
+    };
+    let kinds = shared_cmp(&key.kind, &other_key.kind);
+    kinds.then_with(namespaces).then_with(|| named.name.cmp(&other_named.name))
+}
+
+/// What is the same in memory need not be looked into: without this, sorting takes longer than all the rest.
+fn shared_cmp<T: Ord + ?Sized>(one: &Arc<T>, other: &Arc<T>) -> Ordering {
+    if Arc::ptr_eq(one, other) { Ordering::Equal } else { one.cmp(other) }
 }
 
 fn write_entry<'a>(writer: &mut Writer<'a>, key: &'a ObjectKey, entry: &'a Entry, same_place: bool) {
@@ -88,12 +109,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Shard, CodecError> {
     let (label, subscription) = (reader.label()?, SubscriptionId { uid: reader.text()? });
     let (bucket, through) = (reader.input.small()?, reader.input.number()?);
     reader.seqs_follow(through);
-    let by_key = reader.input.flag()?;
+    let in_order = reader.input.flag()?;
     let mut place = None;
     let mut entries = reader.list(LEAST_ENTRY, |reader| read_entry(reader, &mut place))?;
-    if by_key {
-        entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        if !entries.is_sorted_by(|(one, _), (next, _)| one < next) {
+    if in_order {
+        entries.sort_unstable_by(by_key);
+        if !entries.is_sorted_by(|one, next| by_key(one, next).is_lt()) {
             return Err(CodecError::Invalid("a shard has two entries for one object"));
         }
     }

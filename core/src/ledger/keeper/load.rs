@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::codec::{self, CodecError};
+use super::codec;
 use super::{Keeper, Name, Piece};
 use crate::ledger::form::{Form, Head, Index, IndexRef, Indexes, Segment, Shard};
 use crate::ledger::{Book, Entries, Loss, Record};
@@ -121,10 +121,7 @@ pub(super) fn book_of(index: &Index, book: &mut Book) {
 /// The form under a name, if it is what the name says.
 pub(super) fn read(found: &Found, name: Name) -> Result<Form, Loss> {
     let bytes = found.get(&name).ok_or(Loss::Missing)?;
-    let form = codec::decode(bytes).map_err(|error| match error {
-        // A leader of a newer version leaves nothing newer behind under an older Head.
-        CodecError::Newer { .. } => Loss::Foreign,
-        _ => Loss::Corrupt,
-    })?;
+    // A newer format under a Head of this one is damage, too: a newer version would have written the Head.
+    let form = codec::decode(bytes).map_err(|_| Loss::Corrupt)?;
     if Name::of(&form) == name { Ok(form) } else { Err(Loss::Corrupt) }
 }

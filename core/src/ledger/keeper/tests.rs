@@ -266,7 +266,7 @@ fn a_shard_that_is_missing_or_changed_is_a_loss_of_its_subscription_alone() {
     let (disk, mut keeper, _) = folded_ledger(600);
     let shard = *disk.0.keys().find(|name| matches!(name, Name::Shard { .. })).unwrap();
     let head = keeper.head().clone();
-    for (change, expected) in [(None, Loss::Missing), (Some(50), Loss::Corrupt)] {
+    for (change, expected) in [(None, Loss::Missing), (Some(5), Loss::Corrupt)] {
         let mut found = disk.0.clone();
         match change {
             None => drop(found.remove(&shard)),
