@@ -135,8 +135,7 @@ impl Source {
             let idle = self.settings.idle_timeout;
             let next = tokio::select! {
                 next = lines.next(doubt.map_or(idle, |doubt| doubt.min(idle))) => next,
-                // what is in doubt is listed anew before long, which is as good as a comparison
-                listing = self.audit.next(target, at.rv), if doubt.is_none() => {
+                listing = self.audit.next(target, at.rv) => {
                     if self.has_diverged(listing) {
                         return Cut::Halt(Halt::Relist(Restart::Diverged));
                     }

@@ -138,7 +138,7 @@ async fn after_a_restart_a_list_older_than_what_was_seen_before_is_refused_and_t
     faulty.world.told_exactly("stale", &["new b", "removed a"]).await;
     faulty.stop().await;
     // the list of back then shows a and does not show b
-    let stale = faulty.proxy.inject(Matcher::lists("widgets"), Fault::Stale, Times::Always);
+    let stale = faulty.proxy.inject(pages(), Fault::Stale, Times::Always);
     faulty.start_again().await;
     let Faulty { world, .. } = &faulty;
     world.condition("stale", "Ready", "False", "SourceStale").await;
