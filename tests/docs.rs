@@ -75,8 +75,8 @@ fn headings(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_condition_reason_has_a_heading_and_no_other_reason_has() {
-    let text = read("docs/conditions.md");
-    let written: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let text = read("docs/operations.md");
+    let written: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("#### ")).collect();
     let unique: BTreeSet<&str> = written.iter().copied().collect();
     assert_eq!(written.len(), unique.len(), "a reason has two headings");
     assert_eq!(unique, conditions::Reason::ALL.iter().map(|reason| reason.as_str()).collect());
