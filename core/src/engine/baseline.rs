@@ -15,7 +15,7 @@ use crate::ledger::{Fact, Mark};
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, ObjectName, Unreadable};
 use crate::plan::{Existing, SubscriptionId};
-use crate::proof::{Mark as Passed, passed};
+use crate::proof::{Mark as Passed, Rule, broken, passed};
 use crate::select::Synced;
 
 impl Engine {
@@ -167,6 +167,7 @@ impl Subscription {
 /// something that cannot be read, it will show as gone itself.
 fn is_absent(unreadable: &Unreadable, slot: &Slot) -> bool {
     match unreadable {
+        Unreadable::Named(_) if broken(Rule::UnreadIsNotGone) => true,
         Unreadable::Named(names) if !matches!(slot.shown, Shown::Unknown) => {
             !names.iter().any(|ObjectName { namespace, name }| {
                 namespace.as_deref() == slot.named.namespace.as_deref() && **name == *slot.named.name

@@ -15,7 +15,7 @@ use crate::Now;
 use crate::ledger::{Book, Fact};
 use crate::object::{GroupKind, ObjectKey};
 use crate::plan::{Change, Existing, Plan, SubscriptionId};
-use crate::proof::{Mark as Passed, passed};
+use crate::proof::{Mark as Passed, Rule, broken, passed};
 
 impl Engine {
     /// A subscription is new, or was edited. Follow it with [`Engine::replanned`] for each object it now sees, then with
@@ -122,7 +122,7 @@ impl Subscription {
             let mut slot = Slot::restored(entry, now.wall);
             desk.take_room(shared, &mut slot);
             if let Some(parked) = slot.parked {
-                if parked.config_hash == desk.plan.config_hash {
+                if parked.config_hash == desk.plan.config_hash || broken(Rule::ConfigurationReleases) {
                     passed(Passed::RestoredParked);
                     desk.note_parked(&key, &mut slot, parked);
                 } else {
@@ -214,7 +214,7 @@ impl Subscription {
     /// Objects that are owed as New stay so: a record keeps them from being adopted by the edit's baseline.
     fn pledge(&mut self, shared: &mut Shared, now: Now, kind: &GroupKind) {
         let Self { slots, desk } = self;
-        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
+        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind && !broken(Rule::OwedIsPledged)) {
             if slot.is_selected() && slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
                 passed(Passed::Pledged);
                 shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
