@@ -107,7 +107,8 @@ impl World {
         let mut absent = false;
         match &event {
             SourceEvent::ListStarted => leader.listing[kind] = true,
-            SourceEvent::Upsert(row) if !leader.listing[kind] => leader.engine.source_at(&source, row.rv),
+            // Also within a list: what is declared of it must not be newer than the source is known to be.
+            SourceEvent::Upsert(row) => leader.engine.source_at(&source, row.rv),
             SourceEvent::Deleted { rv, .. } => leader.engine.source_at(&source, *rv),
             SourceEvent::ListEnded { rv, unreadable } => {
                 leader.listing[kind] = false;
@@ -115,7 +116,7 @@ impl World {
                 listed = Some(unreadable.clone());
             }
             SourceEvent::KindAbsent => (leader.listing[kind], absent) = (false, true),
-            SourceEvent::Upsert(_) | SourceEvent::Unreadable(_) => {}
+            SourceEvent::Unreadable(_) => {}
         }
         let mut seen = std::mem::take(&mut self.seen);
         let synced = leader.selection.apply(&source, event, &mut seen);
