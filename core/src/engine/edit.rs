@@ -159,6 +159,7 @@ impl Subscription {
             passed(Passed::KindLeft);
             self.desk.baselines.remove(&kind);
             self.desk.listed.remove(&kind);
+            self.desk.whole.remove(&kind);
             shared.record(now, &self.desk, Fact::Unmark { kind });
         }
         let selection_change = self.desk.plan.policy.selection_change;
@@ -184,11 +185,11 @@ impl Subscription {
 
     /// Other objects of the kind are selected now; those that are new in the selection are adopted.
     fn adopt_anew(&mut self, shared: &mut Shared, now: Now, kind: Arc<GroupKind>, baseline: Baseline) {
-        // Before this leader has seen a list, what is newly selected cannot be told from what was owed all along; and what
-        // is to be told as it is listed is told.
+        // Before this leader has seen a list that could read everything, what is newly selected cannot be told from what
+        // was owed all along; and what is to be told as it is listed is told.
         let owed_is_known = match baseline {
             Baseline::Waiting { mark } => mark.is_none(),
-            Baseline::Open { .. } | Baseline::Closed => self.desk.listed.contains(&kind),
+            Baseline::Open { .. } | Baseline::Closed => self.desk.whole.contains(&kind),
         };
         passed(if owed_is_known { Passed::AdoptedAnew } else { Passed::EditedUnlisted });
         if owed_is_known {
@@ -215,7 +216,8 @@ impl Subscription {
     fn pledge(&mut self, shared: &mut Shared, now: Now, kind: &GroupKind) {
         let Self { slots, desk } = self;
         for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind && !broken(Rule::OwedIsPledged)) {
-            if slot.is_selected() && slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
+            // Also one that cannot be read at the moment.
+            if slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
                 passed(Passed::Pledged);
                 shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
                 slot.pledged = true;
