@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Engine};
-use changehook_core::object::{SourceEvent, Unreadable};
+use changehook_core::object::SourceEvent;
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::Plan;
 use changehook_core::select::{Observation, Seen, Selection};
@@ -125,9 +125,8 @@ impl Operator {
         self.show(seen, edited);
         for interest in &plan.interests {
             let from = (0..setup.kinds()).map(source).find(|source| source.gvk == interest.gvk);
-            if let Some(rv) = from.and_then(|source| self.selection.0.synced(&source)) {
-                let all_read = Unreadable::Named(Vec::new());
-                self.engine.synced(self.now, &plan.id, &interest.gvk.group_kind(), rv, &all_read);
+            if let Some(synced) = from.and_then(|source| self.selection.0.synced(&source)) {
+                self.engine.conclude(self.now, &plan.id, &interest.gvk.group_kind(), &synced);
             }
         }
     }
@@ -149,15 +148,12 @@ impl Operator {
     }
 
     fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
-        let unreadable =
-            if let SourceEvent::ListEnded { unreadable, .. } = &event { Some(unreadable.clone()) } else { None };
         let mut seen = Vec::new();
         let source = source(kind);
         let synced = self.select(|selection| selection.apply(&source, event, &mut seen));
         self.show(seen, false);
-        if let (Some(synced), Some(unreadable)) = (synced, unreadable) {
-            let id = &setup.plan(self.plan).id;
-            self.engine.synced(self.now, id, &source.gvk.group_kind(), synced.rv, &unreadable);
+        if let Some(synced) = synced {
+            self.engine.conclude(self.now, &setup.plan(self.plan).id, &source.gvk.group_kind(), &synced);
         }
     }
 
