@@ -14,7 +14,7 @@ use super::{Engine, Map, Subscription};
 use crate::Now;
 use crate::ledger::{Book, Fact};
 use crate::object::{GroupKind, ObjectKey};
-use crate::plan::{Change, Existing, Plan, SubscriptionId};
+use crate::plan::{Existing, Plan, SubscriptionId};
 use crate::proof::{Mark as Passed, Rule, broken, passed};
 
 impl Engine {
@@ -217,11 +217,16 @@ impl Subscription {
         let Self { slots, desk } = self;
         for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind && !broken(Rule::OwedIsPledged)) {
             // Also one that cannot be read at the moment.
-            if slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
+            if slot.owed_since.is_none() || slot.pledged {
+                continue;
+            }
+            if !slot.is_known() {
                 passed(Passed::Pledged);
                 shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
                 slot.pledged = true;
             }
+            // One that is back while its end is still being told: the record follows that of the end.
+            slot.pledged |= slot.is_selected() && slot.tells_the_end();
         }
     }
 }
@@ -230,7 +235,7 @@ impl Subscription {
 /// but an end that was noticed before is.
 fn withdraw(slot: &mut Slot, selection_change: Existing) {
     let silent = selection_change == Existing::Adopt;
-    let ends = slot.sending.is_some_and(|sending| sending.change == Change::Removed);
+    let ends = slot.tells_the_end();
     match &slot.shown {
         Shown::Selected { rv, .. } => {
             passed(Passed::Withdrawn);
