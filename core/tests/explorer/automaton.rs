@@ -11,7 +11,7 @@ use changehook_core::engine::{Attempt, Batch};
 use crate::cluster::Cluster;
 use crate::durable::Ledger;
 use crate::endpoint::Told;
-use crate::intern::{Table, Pool, digest_of_text};
+use crate::intern::{Pool, Table, digest_of_text};
 use crate::operator::{Input, Operator, Wishes};
 use crate::setup::Setup;
 
@@ -37,7 +37,11 @@ pub struct State {
 /// How a state came about.
 #[derive(Clone)]
 enum Origin {
-    Start { ledger: Rc<Ledger>, plan: u8, namespace: bool },
+    Start {
+        ledger: Rc<Ledger>,
+        plan: u8,
+        namespace: bool,
+    },
     /// By that input, in that state.
     Step(u32, u32),
 }

@@ -81,12 +81,8 @@ impl Model {
     /// A leader claims the ledger; the lists it starts from are what the cluster is now.
     pub fn begin(&mut self, mut world: World) -> Result<World, String> {
         let claimed = self.ledgers.get(world.ledger).claimed();
-        let mut leader = Leader {
-            term: claimed.term,
-            version: claimed.version,
-            durable: claimed.entries.seq,
-            ..Leader::default()
-        };
+        let mut leader =
+            Leader { term: claimed.term, version: claimed.version, durable: claimed.entries.seq, ..Leader::default() };
         let ledger = self.add_ledger(claimed);
         self.set_ledger(&mut world, ledger);
         for (feed, list) in self.lists(world.cluster) {
