@@ -2,16 +2,18 @@
 //! stands still but for the moments the engine asks for.
 
 use std::fmt;
+use std::rc::Rc;
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Engine};
-use changehook_core::object::{SourceEvent, Unreadable};
+use changehook_core::object::SourceEvent;
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::Plan;
 use changehook_core::select::{Observation, Seen, Selection};
 
 use crate::cluster::{News, number, source};
 use crate::durable::Ledger;
+use crate::intern::{digest, digest_of_text};
 use crate::setup::Setup;
 
 /// What happens to a leader.
@@ -42,10 +44,11 @@ pub struct Wishes {
     pub requests: Vec<Attempt>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Operator {
     engine: Engine,
-    selection: Selection,
+    /// Shared between the many states of a leader that differ in its engine alone; and its digest.
+    selection: (Rc<Selection>, u64),
     now: Now,
     plan: u8,
     namespace: bool,
@@ -57,7 +60,7 @@ impl Operator {
         let now = Now { mono: 0, wall: i64::from(ledger.term) };
         let mut operator = Self {
             engine: Engine::claim(setup.settings, ledger.entries.clone(), now),
-            selection: Selection::new(),
+            selection: (Rc::new(Selection::new()), 0),
             now,
             plan,
             namespace,
@@ -122,9 +125,8 @@ impl Operator {
         self.show(seen, edited);
         for interest in &plan.interests {
             let from = (0..setup.kinds()).map(source).find(|source| source.gvk == interest.gvk);
-            if let Some(rv) = from.and_then(|source| self.selection.synced(&source)) {
-                let all_read = Unreadable::Named(Vec::new());
-                self.engine.synced(self.now, &plan.id, &interest.gvk.group_kind(), rv, &all_read);
+            if let Some(synced) = from.and_then(|source| self.selection.0.synced(&source)) {
+                self.engine.conclude(self.now, &plan.id, &interest.gvk.group_kind(), &synced);
             }
         }
     }
@@ -133,20 +135,25 @@ impl Operator {
     fn look_again(&mut self, setup: &Setup) -> Vec<Observation> {
         let sources: Vec<_> = (0..setup.kinds()).map(source).collect();
         let mut seen = Vec::new();
-        self.selection.plan(setup.plan(self.plan), &sources, &mut seen);
+        let plan = setup.plan(self.plan);
+        self.select(|selection| selection.plan(plan, &sources, &mut seen));
         seen
     }
 
+    fn select<T>(&mut self, change: impl FnOnce(&mut Selection) -> T) -> T {
+        let (selection, digest) = &mut self.selection;
+        let changed = change(Rc::make_mut(selection));
+        *digest = digest_of_text(selection);
+        changed
+    }
+
     fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
-        let unreadable =
-            if let SourceEvent::ListEnded { unreadable, .. } = &event { Some(unreadable.clone()) } else { None };
         let mut seen = Vec::new();
         let source = source(kind);
-        let synced = self.selection.apply(&source, event, &mut seen);
+        let synced = self.select(|selection| selection.apply(&source, event, &mut seen));
         self.show(seen, false);
-        if let (Some(synced), Some(unreadable)) = (synced, unreadable) {
-            let id = &setup.plan(self.plan).id;
-            self.engine.synced(self.now, id, &source.gvk.group_kind(), synced.rv, &unreadable);
+        if let Some(synced) = synced {
+            self.engine.conclude(self.now, &setup.plan(self.plan).id, &source.gvk.group_kind(), &synced);
         }
     }
 
@@ -164,6 +171,17 @@ impl Operator {
                 self.engine.observe(self.now, observation);
             }
         }
+    }
+
+    pub fn digest(&self) -> u64 {
+        digest(&(
+            digest_of_text(&self.engine),
+            self.selection.1,
+            self.now.mono,
+            self.now.wall,
+            self.plan,
+            self.namespace,
+        ))
     }
 
     pub fn wakes(&self) -> bool {
