@@ -47,6 +47,8 @@ marks! {
     FoldForgotten,
     /// What was known of a subscription that was deleted meanwhile was dropped.
     Swept,
+    /// An index no longer names what is not there.
+    Mended,
     /// It was time to fold.
     FoldDue,
     /// Nothing certain is known of the object.

@@ -71,7 +71,7 @@ impl Durable {
         assert!(loss.is_none() || self.damaged, "the Head is lost, and nothing was done to it");
         self.disk.insert(Name::Head, codec::encode(&Form::Head(head.clone())));
         self.version += 1;
-        let Loaded { keeper, entries } = keeper::load(head, loss, &self.disk);
+        let Loaded { keeper, entries, missing: _ } = keeper::load(head, loss, &self.disk);
         self.is_lossy = entries.loss.is_some() || entries.books.values().any(|book| book.loss.is_some());
         let mut read = entries.clone();
         read.loss = None;
