@@ -31,7 +31,8 @@ impl Engine {
     /// Starts what permits allow, one subscription after the other.
     pub(super) fn start_what_may(&mut self, now: Now) {
         let Self { subscriptions, shared, .. } = self;
-        while !shared.draining && !shared.ring.is_full() && shared.journal.may_declare(now) {
+        // The journal is asked first: it forgets what it waited for, or it would be woken for that again and again.
+        while shared.journal.may_declare(now) && !shared.draining && !shared.ring.is_full() {
             let Some((id, gate)) = shared.ring.next() else { return };
             if let Some(subscription) = subscriptions.get_mut(&id) {
                 let turn = subscription.take_turn(shared, now);
