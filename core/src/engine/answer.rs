@@ -125,6 +125,7 @@ impl Subscription {
                 slot.acked = None;
                 slot.acked_version = None;
                 slot.may_be_known = false;
+                slot.renew_pledge(shared, now, desk, key);
             }
         }
         desk.note_unparked(key, slot);

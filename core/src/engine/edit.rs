@@ -216,12 +216,23 @@ impl Subscription {
     fn pledge(&mut self, shared: &mut Shared, now: Now, kind: &GroupKind) {
         let Self { slots, desk } = self;
         for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
-            // Also one that cannot be read at the moment.
-            if slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
+            // Also one that cannot be read at the moment, or whose end is under way: it is New once that is answered.
+            let ends = slot.sending.is_some_and(|sending| sending.change == Change::Removed);
+            if slot.owed_since.is_some() && (ends || !slot.is_known()) && !slot.pledged {
                 passed(Passed::Pledged);
                 shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
                 slot.pledged = true;
             }
+        }
+    }
+}
+
+impl Slot {
+    /// The endpoint knows that the object is gone; but if it is owed as New meanwhile, it must not be adopted instead.
+    pub(super) fn renew_pledge(&self, shared: &mut Shared, now: Now, desk: &Desk, key: &ObjectKey) {
+        if self.pledged {
+            passed(Passed::PledgeRenewed);
+            shared.record(now, desk, Fact::Owe { object: key.clone(), named: self.named.clone() });
         }
     }
 }

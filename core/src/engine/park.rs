@@ -67,6 +67,7 @@ impl Subscription {
                 shared.record(now, desk, Fact::Drop { object: key.clone(), of: seq });
                 slot.acked = None;
                 slot.may_be_known = false;
+                slot.renew_pledge(shared, now, desk, key);
             }
         }
         slot.acked_version = None;
