@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Ends, Engine, Gauges, Settings, View};
-use changehook_core::ledger::Usage;
-use changehook_core::object::{SourceEvent, SourceId, Unreadable};
+use changehook_core::ledger::{Entries, Usage};
+use changehook_core::object::{SourceEvent, SourceId};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::{Plan, SubscriptionId};
 use changehook_core::select::{Observation, Selection};
@@ -37,13 +37,24 @@ const RECHECK_EVERY: Duration = Duration::from_secs(30);
 /// How often views and gauges are told at most.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// What a watch source saw; `None` when it stopped for want of users.
+/// What a watch source saw.
 #[derive(Debug)]
 pub struct Sighting {
     /// Which source.
     pub source: Arc<SourceId>,
     /// What it saw.
-    pub event: Option<SourceEvent>,
+    pub seen: Sighted,
+}
+
+/// What there is to be seen.
+#[derive(Debug)]
+pub enum Sighted {
+    /// Objects, or that there are none.
+    Event(SourceEvent),
+    /// Its versions count anew.
+    Rewound,
+    /// It stopped for want of users.
+    Stopped,
 }
 
 /// What the controller wants of the driver.
@@ -104,6 +115,8 @@ pub struct Inputs<R> {
     pub told: mpsc::Sender<Told>,
     /// Subscriptions whose attempt could not be made for want of something of ours.
     pub recheck: mpsc::Sender<SubscriptionId>,
+    /// Called with what an earlier life left, before anything is watched.
+    pub recall: Box<dyn Fn(&Entries) + Send + Sync>,
     /// The clocks.
     pub now: Box<dyn Fn() -> Now + Send + Sync>,
     /// Random numbers, for jitter.
@@ -148,6 +161,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         inputs: Inputs<R>,
     ) -> Result<Self, DriverError> {
         let durable = store.claim().await?;
+        (inputs.recall)(&durable);
         let engine = Engine::claim(settings, durable, (inputs.now)());
         Ok(Self {
             engine,
@@ -312,10 +326,8 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                     }
                 }
                 for (interest, source) in plan.interests.iter().zip(sources) {
-                    if let Some(rv) = self.selection.synced(source) {
-                        // A list that could not read everything proves no more to an edited plan than it did to the former.
-                        let unreadable = self.selection.unreadable(source);
-                        self.engine.synced(now, &id, &interest.gvk.group_kind(), rv, &unreadable);
+                    if let Some(synced) = self.selection.synced(source) {
+                        self.engine.conclude(now, &id, &interest.gvk.group_kind(), &synced);
                     }
                 }
                 self.endpoints.insert(id, *assignment);
@@ -332,28 +344,34 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
 
     fn sighted(&mut self, sighting: Sighting) {
         let now = (self.inputs.now)();
-        let Sighting { source, event } = sighting;
-        let Some(event) = event else {
-            self.selection.drop_source(&source);
-            return;
-        };
-        let listed = match &event {
-            SourceEvent::ListEnded { unreadable, .. } => Some(unreadable.clone()),
-            SourceEvent::KindAbsent => Some(Unreadable::Named(Vec::new())),
-            SourceEvent::ListStarted
-            | SourceEvent::Upsert(_)
-            | SourceEvent::Deleted { .. }
-            | SourceEvent::Unreadable(_) => None,
-        };
-        let synced = self.selection.apply(&source, event, &mut self.seen);
+        let Sighting { source, seen } = sighting;
+        match seen {
+            Sighted::Event(event) => self.saw(now, &source, event),
+            Sighted::Rewound => {
+                self.engine.rewind(now);
+                self.selection.rewind(&source);
+            }
+            Sighted::Stopped => self.selection.drop_source(&source),
+        }
+    }
+
+    fn saw(&mut self, now: Now, source: &SourceId, event: SourceEvent) {
+        match &event {
+            SourceEvent::Upsert(row) => self.engine.source_at(source, row.rv),
+            SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.engine.source_at(source, *rv),
+            // a kind that is installed again may count its versions from one
+            SourceEvent::KindAbsent => self.engine.source_anew(source),
+            SourceEvent::ListStarted | SourceEvent::Unreadable(_) => {}
+        }
+        let synced = self.selection.apply(source, event, &mut self.seen);
         for observation in self.seen.drain(..) {
             self.engine.observe(now, observation);
         }
-        let (Some(synced), Some(unreadable)) = (synced, listed) else { return };
+        let Some(synced) = synced else { return };
         for (id, assignment) in &self.endpoints {
             for (interest, from) in assignment.plan.interests.iter().zip(&assignment.sources) {
-                if *from == *source {
-                    self.engine.synced(now, id, &interest.gvk.group_kind(), synced.rv, &unreadable);
+                if from == source {
+                    self.engine.conclude(now, id, &interest.gvk.group_kind(), &synced);
                 }
             }
         }

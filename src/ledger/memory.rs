@@ -26,6 +26,7 @@ impl LedgerStore for Memory {
         for record in &batch.records {
             entries.apply(record);
         }
+        entries.sources = batch.sources.iter().cloned().collect();
         Ok(Usage::default())
     }
 

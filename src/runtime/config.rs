@@ -83,6 +83,11 @@ pub struct OperatorConfig {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_in_flight: u32,
 
+    /// How often, at least, each watch is compared with a list; a watch that lost an event is healed by then
+    #[arg(long, env = "CHANGEHOOK_RELIST_INTERVAL_SECONDS", value_name = "SECONDS", default_value_t = 3600,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub relist_interval_seconds: u64,
+
     /// Where the record of what each endpoint has acknowledged is kept; memory is for trying things out: a restart forgets
     #[arg(long, env = "CHANGEHOOK_LEDGER", value_name = "STORE", value_enum, default_value_t = LedgerKind::Kubernetes)]
     pub ledger: LedgerKind,
@@ -154,6 +159,11 @@ impl OperatorConfig {
     /// The operator's own namespace.
     pub fn own_namespace(&self) -> String {
         namespace_or(self.namespace.as_deref(), Path::new(SERVICE_ACCOUNT_NAMESPACE))
+    }
+
+    /// How often watches are compared with lists.
+    pub fn relist_interval(&self) -> Duration {
+        Duration::from_secs(self.relist_interval_seconds)
     }
 
     /// The Lease's durations, or what is wrong with them.

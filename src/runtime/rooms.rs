@@ -3,11 +3,13 @@
 //! Touches nothing itself. watch ──reports──▶ driver ──views──▶ status; controller ──commands──▶ driver and
 //! ──news──▶ status; watch ──notices──▶ controller; driver ──recheck──▶ controller.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use changehook_core::address::AddressPolicy;
 use changehook_core::engine::{Caps, Settings, View};
-use changehook_core::plan::SubscriptionId;
+use changehook_core::ledger::Entries;
+use changehook_core::plan::{Change, SubscriptionId};
 use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
@@ -18,13 +20,14 @@ use super::leader::Lease;
 use super::liveness::Liveness;
 use super::readiness::GateHandle;
 use super::tasks::{Stage, Tasks};
+use super::telemetry::chain;
 use crate::controller::{self, Context, Roster};
 use crate::delivery::attempt::Courier;
 use crate::delivery::client;
-use crate::delivery::driver::{self, Driver, DriverError, Sighting, Told};
+use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
 use crate::delivery::secrets::Secrets;
 use crate::ledger::{Kubernetes, Memory};
-use crate::watch::{Report, Sources};
+use crate::watch::{Connection, MakeClient, Past, Report, Sources};
 use crate::{delivery, ledger, status, watch};
 
 /// Rows on their way from the watches to the driver.
@@ -83,11 +86,12 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let (news, heard) = mpsc::channel(MESSAGES);
     let (recheck, rechecks) = mpsc::channel(MESSAGES);
 
-    let mut settings = watch::Settings::default();
+    let mut settings = watch::Settings { compare_every: config.relist_interval(), ..watch::Settings::default() };
     settings.seed ^= u64::from(random()) << 32 | u64::from(random());
     let stop_watching = tasks.stop_of(Stage::Intake);
-    let sources = Sources::new(client.clone(), reports, notices, metrics.watch, stop_watching, settings);
-    let watched = sources.clone();
+    let connection = Connection { shared: client.clone(), another: another(config.kubeconfig.clone()) };
+    let sources = Sources::new(connection, reports, notices, metrics.watch, stop_watching, settings);
+    let (watched, recalling) = (sources.clone(), sources.clone());
     tasks.spawn(Stage::Intake, "watches", |stop| async move {
         tokio::select! {
             died = watched.failed() => Err(died),
@@ -106,6 +110,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         commands: commanded,
         told,
         recheck,
+        recall: Box::new(move |entries| recalling.recall(past(entries))),
         now: Box::new(move || clock.now()),
         random: Box::new(random),
         leads: lease.gate(),
@@ -169,6 +174,32 @@ fn policy(config: &OperatorConfig) -> AddressPolicy {
     AddressPolicy { allow: config.allow_cidr.clone(), allow_http: config.allow_http, deny }
 }
 
+/// How to get one more client of the API server.
+fn another(kubeconfig: Option<PathBuf>) -> MakeClient {
+    Arc::new(move || {
+        let kubeconfig = kubeconfig.clone();
+        Box::pin(async move {
+            let made = super::client::build_another(kubeconfig.as_deref()).await;
+            made.inspect_err(|error| tracing::warn!(reason = chain(error), "no other connection to the API server"))
+                .ok()
+        })
+    })
+}
+
+/// What the watches should know of an earlier life. What was about to be told as removed is known to be gone.
+fn past(entries: &Entries) -> Past {
+    let mut past = Past::default();
+    for (source, rv) in &entries.sources {
+        past.saw(source.clone(), *rv);
+    }
+    for (key, entry) in entries.books.values().flat_map(|book| &book.entries) {
+        if entry.sending.is_none_or(|sending| sending.change != Change::Removed) {
+            past.knew(&key.kind, entry.named.namespace.as_ref(), &key.uid);
+        }
+    }
+    past
+}
+
 /// Randomness for jitter and names: the standard library's hasher keys are random per thread and differ at every call.
 pub(super) fn random() -> u32 {
     use std::hash::{BuildHasher, Hasher, RandomState};
@@ -178,8 +209,9 @@ pub(super) fn random() -> u32 {
 impl From<Report> for Sighting {
     fn from(report: Report) -> Self {
         match report {
-            Report::Event { source, event } => Self { source, event: Some(event) },
-            Report::Stopped { source } => Self { source, event: None },
+            Report::Event { source, event } => Self { source, seen: Sighted::Event(event) },
+            Report::Rewound { source } => Self { source, seen: Sighted::Rewound },
+            Report::Stopped { source } => Self { source, seen: Sighted::Stopped },
         }
     }
 }

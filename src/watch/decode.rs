@@ -120,6 +120,13 @@ fn metadata(object: &str) -> Metadata<'_> {
     probe.and_then(|probe| serde_json::from_str(probe.metadata?.get()).ok()).unwrap_or_default()
 }
 
+/// Which object this is, and in which version.
+pub(super) fn identity(object: &str) -> Option<(String, ObjectName, u64)> {
+    let metadata = metadata(object);
+    let namespace = string(metadata.namespace).filter(|namespace| !namespace.is_empty());
+    Some((string(metadata.uid)?, ObjectName { namespace, name: string(metadata.name)? }, metadata.rv()?))
+}
+
 impl Reader {
     /// An object as it is listed or watched.
     pub(super) fn item(&self, object: &str) -> Item {

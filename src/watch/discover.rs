@@ -18,6 +18,8 @@ use super::settings::Settings;
 const JSON: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+/// Metadata where that is served: some aggregated APIs know whole objects only.
+const NAMES_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 /// A discovery document; the largest real ones are a few hundred kilobytes.
 const DOCUMENT_BYTES: usize = 8 << 20;
 
@@ -38,6 +40,11 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn list(&self, query: &[(&str, &str)]) -> Result<Request<Vec<u8>>, CallError> {
         request::get(&self.path, query, if self.metadata_only { METADATA_LIST } else { JSON })
+    }
+
+    /// A list of which only names, uids and versions are of interest.
+    pub(super) fn names(&self, query: &[(&str, &str)]) -> Result<Request<Vec<u8>>, CallError> {
+        request::get(&self.path, query, if self.metadata_only { METADATA_LIST } else { NAMES_LIST })
     }
 
     pub(super) fn watch(&self, query: &[(&str, &str)]) -> Result<Request<Vec<u8>>, CallError> {

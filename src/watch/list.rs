@@ -8,6 +8,7 @@ use std::time::Duration;
 use changehook_core::object::{SourceEvent, Unreadable};
 use tokio::time::Instant;
 
+use super::connection::Connection;
 use super::decode::{self, GARBLED, Line, Reader};
 use super::discover::Target;
 use super::metrics::Restart;
@@ -20,7 +21,7 @@ use super::stream::{Lines, Next};
 
 /// What lists need and remember.
 pub(super) struct Lister {
-    pub(super) client: kube::Client,
+    pub(super) connection: Connection,
     pub(super) settings: Settings,
     pub(super) reader: Reader,
     pub(super) page_size: u32,
@@ -75,7 +76,17 @@ impl Lister {
 
     /// The version the API server is at, by a consistent list of one object.
     pub(super) async fn version(&self, target: &Target, out: &Out) -> Result<u64, ListError> {
-        let text = self.page(target, "1", None).await?;
+        self.version_by(&self.connection.shared, target, out).await
+    }
+
+    /// The same over a connection of its own.
+    pub(super) async fn version_elsewhere(&self, target: &Target, out: &Out) -> Result<u64, ListError> {
+        let client = self.connection.anew(self.settings.call_timeout).await.map_err(listing)?;
+        self.version_by(&client, target, out).await
+    }
+
+    async fn version_by(&self, client: &kube::Client, target: &Target, out: &Out) -> Result<u64, ListError> {
+        let text = self.page(client, target, "1", None).await?;
         let page = decode::page(&text).ok_or_else(|| listing(CallError::Malformed))?;
         Ok(decode::decimal(&page.rv).ok_or_else(|| out.not_decimal())?)
     }
@@ -103,7 +114,7 @@ impl Lister {
             query.push(("resourceVersion", least));
         }
         let request = target.watch(&query).map_err(listing)?;
-        let body = match request::stream(&self.client, request, self.settings.call_timeout).await {
+        let body = match request::stream(&self.connection.shared, request, self.settings.call_timeout).await {
             Ok(body) => body,
             Err(error) => {
                 return match error.code() {
@@ -131,7 +142,7 @@ impl Lister {
                 Line::Bookmark { rv, ends_list: true } => {
                     fresh(rv, known, out)?;
                     let whole = unreadable != Unreadable::Unknown;
-                    out.send(SourceEvent::ListEnded { rv, unreadable }).await?;
+                    out.end_list(rv, unreadable, self.settings.second_look).await?;
                     return Ok(Streamed::Complete(Box::new(Listed { rv, lines: Some(lines), whole })));
                 }
                 Line::Error(_) => return Ok(Streamed::Fallback("broken off by an error")),
@@ -149,17 +160,18 @@ impl Lister {
         let mut first: Option<u64> = None;
         let mut token: Option<String> = None;
         loop {
-            let text = match self.page(target, &self.page_size.to_string(), token.as_deref()).await {
-                // the token's version is compacted; the one offered instead would continue at another version
-                Err(ListError::Call(_, error)) if first.is_some() && error.code() == Some(410) => {
-                    return Err(Halt::Relist(Restart::List).into());
-                }
-                Err(ListError::Call(_, CallError::TooLarge)) if self.page_size > 1 => {
-                    self.page_size /= 2;
-                    return Err(Halt::Relist(Restart::List).into());
-                }
-                other => other?,
-            };
+            let text =
+                match self.page(&self.connection.shared, target, &self.page_size.to_string(), token.as_deref()).await {
+                    // the token's version is compacted; the one offered instead would continue at another version
+                    Err(ListError::Call(_, error)) if first.is_some() && error.code() == Some(410) => {
+                        return Err(Halt::Relist(Restart::List).into());
+                    }
+                    Err(ListError::Call(_, CallError::TooLarge)) if self.page_size > 1 => {
+                        self.page_size /= 2;
+                        return Err(Halt::Relist(Restart::List).into());
+                    }
+                    other => other?,
+                };
             let page = decode::page(&text).ok_or_else(|| listing(CallError::Malformed))?;
             let rv: u64 = decode::decimal(&page.rv).ok_or_else(|| out.not_decimal())?;
             match first {
@@ -177,20 +189,26 @@ impl Lister {
             }
             let Some(next) = page.next else {
                 let whole = unreadable != Unreadable::Unknown;
-                out.send(SourceEvent::ListEnded { rv, unreadable }).await?;
+                out.end_list(rv, unreadable, self.settings.second_look).await?;
                 return Ok(Listed { rv, lines: None, whole });
             };
             token = Some(next);
         }
     }
 
-    async fn page(&self, target: &Target, limit: &str, token: Option<&str>) -> Result<String, ListError> {
+    async fn page(
+        &self,
+        client: &kube::Client,
+        target: &Target,
+        limit: &str,
+        token: Option<&str>,
+    ) -> Result<String, ListError> {
         // without a resourceVersion the list is consistent: as of now, not as of some cache
         let mut query = vec![("limit", limit)];
         query.extend(token.map(|token| ("continue", token)));
         let request = target.list(&query).map_err(listing)?;
         let within: Duration = self.settings.call_timeout;
-        request::text(&self.client, request, within, self.settings.page_bytes).await.map_err(listing)
+        request::text(client, request, within, self.settings.page_bytes).await.map_err(listing)
     }
 }
 

@@ -31,6 +31,12 @@ pub(super) enum Restart {
     Error,
     /// A list could not be finished and was begun anew.
     List,
+    /// A list lacked most of what was known; a second one is asked for.
+    Vanished,
+    /// Versions count anew: the storage behind the API server went back.
+    Rewound,
+    /// The watch had lost track of an object; the kind is listed anew.
+    Diverged,
 }
 
 /// How a list was made.
@@ -58,6 +64,8 @@ pub struct Metrics {
     restarts: Family<RestartLabels, Counter>,
     lists: Family<ListLabels, Counter>,
     undecodable: Counter,
+    divergence: Counter,
+    rewinds: Counter,
     sources: Gauge,
 }
 
@@ -71,6 +79,16 @@ impl Metrics {
             "changehook_watch_undecodable",
             "Objects shown by a list or watch that could not be read",
             metrics.undecodable.clone(),
+        );
+        registry.register(
+            "changehook_watch_divergence",
+            "Objects that a watch had lost track of, found by comparing with a list",
+            metrics.divergence.clone(),
+        );
+        registry.register(
+            "changehook_watch_rewinds",
+            "Kinds whose resourceVersions went back, as after a restore from a backup",
+            metrics.rewinds.clone(),
         );
         registry.register("changehook_watch_sources", "Watched kinds", metrics.sources.clone());
         metrics
@@ -86,6 +104,14 @@ impl Metrics {
 
     pub(super) fn undecodable(&self) {
         self.undecodable.inc();
+    }
+
+    pub(super) fn diverged(&self, objects: usize) {
+        self.divergence.inc_by(objects as u64);
+    }
+
+    pub(super) fn rewound(&self) {
+        self.rewinds.inc();
     }
 
     pub(super) fn source_started(&self) {
@@ -109,5 +135,15 @@ impl Metrics {
     #[cfg(test)]
     pub(super) fn undecodables(&self) -> u64 {
         self.undecodable.get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn divergence(&self) -> u64 {
+        self.divergence.get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn rewinds(&self) -> u64 {
+        self.rewinds.get()
     }
 }

@@ -6,9 +6,13 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `source` | the loop of one source: find, list, watch, begin anew |
+//! | `find` | finding the kind and listing it; kinds that are absent, lists that are too old |
 //! | `list` | one consistent list, streaming or by pages |
+//! | `follow` | watching from there |
+//! | `census`, `audit` | what was reported; lists that lack too much, watches that lost something |
+//! | `past` | what an earlier life knew |
 //! | `discover` | where a kind is served |
-//! | `request`, `stream`, `decode` | one GET, its lines, their meaning |
+//! | `connection`, `request`, `stream`, `decode` | how the API server is reached; one GET, its lines, their meaning |
 //! | `report`, `state`, `verdict` | what is told: events, states, and their words |
 //! | `pace`, `settings`, `metrics` | how long to wait, the numbers, the counts |
 //!
@@ -25,11 +29,17 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+mod audit;
+mod census;
+mod connection;
 mod decode;
 mod discover;
+mod find;
+mod follow;
 mod list;
 mod metrics;
 mod pace;
+mod past;
 mod report;
 mod request;
 mod settings;
@@ -40,12 +50,15 @@ mod stream;
 mod tests;
 mod verdict;
 
+pub use connection::{Connection, MakeClient};
 pub use metrics::Metrics;
+pub use past::Past;
 pub use report::Report;
 pub use settings::Settings;
 pub use state::SourceState;
 
 use discover::Discovery;
+use past::Memory;
 use report::Out;
 use source::Source;
 use state::{Notices, StateCell};
@@ -67,7 +80,8 @@ pub struct Sources {
 }
 
 struct Shared {
-    client: kube::Client,
+    connection: Connection,
+    memory: Arc<Memory>,
     reports: mpsc::Sender<Report>,
     metrics: Metrics,
     cancel: CancellationToken,
@@ -102,7 +116,7 @@ impl Sources {
     ///
     /// Must be called within a tokio runtime.
     pub fn new(
-        client: kube::Client,
+        connection: Connection,
         reports: mpsc::Sender<Report>,
         notices: mpsc::Sender<SourceId>,
         metrics: Metrics,
@@ -110,8 +124,9 @@ impl Sources {
         settings: Settings,
     ) -> Self {
         let shared = Arc::new(Shared {
-            discovery: Arc::new(Discovery::new(client.clone(), &settings)),
-            client,
+            discovery: Arc::new(Discovery::new(connection.shared.clone(), &settings)),
+            connection,
+            memory: Arc::default(),
             reports,
             metrics,
             cancel,
@@ -123,6 +138,11 @@ impl Sources {
         let pending = shared.notices.clone();
         shared.spawn("the sources' states".to_owned(), async move { pending.pass_on(notices).await });
         Self { shared }
+    }
+
+    /// What an earlier life knew; for sources that begin from here on.
+    pub fn recall(&self, past: Past) {
+        self.shared.memory.recall(past);
     }
 
     /// Watches `id` until all its handles are dropped and nobody has asked again for a while.
@@ -191,9 +211,9 @@ impl Shared {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
         loop {
-            let out = Out::new(id.clone(), self.reports.clone(), self.metrics.clone());
+            let out = Out::new(id.clone(), self.reports.clone(), self.metrics.clone(), self.memory.clone());
             let mut source = Source::new(
-                self.client.clone(),
+                self.connection.clone(),
                 self.discovery.clone(),
                 self.settings.clone(),
                 out,
@@ -205,6 +225,8 @@ impl Shared {
                 () = source.run() => return,
                 () = unheld(&mut held, self.settings.linger) => {}
             }
+            // asked for again, it must not go back behind what it has shown
+            self.memory.set_version(&id, source.out.highest);
             if self.reports.send(Report::Stopped { source: id.clone() }).await.is_err() {
                 return;
             }

@@ -1,14 +1,20 @@
 //! The way out of a source: what it reports, and what it remembers of that.
 //!
-//! Invariant: `highest` is the highest version that was reported, by event or by a list's end; never by a bookmark.
+//! Invariants: `highest` is the highest version that was reported, by event or by a list's end, in this life or an earlier
+//! one; never by a bookmark. A list that lacks most of what was known is only reported as complete when a second one says
+//! so too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use changehook_core::object::{ObjectName, SourceEvent, SourceId, Unreadable};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::census::Census;
 use super::decode::Item;
 use super::metrics::Metrics;
+use super::past::Memory;
 use super::source::Halt;
 use super::state::SourceState;
 
@@ -21,6 +27,11 @@ pub enum Report {
         source: Arc<SourceId>,
         /// What.
         event: SourceEvent,
+    },
+    /// The versions of a source count anew: what lies behind the API server was set back. The source lists again.
+    Rewound {
+        /// Which.
+        source: Arc<SourceId>,
     },
     /// A source nobody held any more has ended; nothing is known of its kind from here on. If it is asked for again,
     /// it begins with a list.
@@ -38,17 +49,29 @@ pub(super) struct Out {
     pub(super) source: Arc<SourceId>,
     reports: mpsc::Sender<Report>,
     metrics: Metrics,
+    memory: Arc<Memory>,
     /// The highest version reported.
     pub(super) highest: u64,
     /// Nothing but the kind's absence was reported last.
     pub(super) absent: bool,
     /// Whether the object reported last has a namespace; `None` since a list began.
     pub(super) namespaced: Option<bool>,
+    pub(super) census: Census,
+    /// Since when the kind's lists lack most of what was known.
+    doubted: Option<Instant>,
 }
 
 impl Out {
-    pub(super) fn new(source: Arc<SourceId>, reports: mpsc::Sender<Report>, metrics: Metrics) -> Self {
-        Self { source, reports, metrics, highest: 0, absent: false, namespaced: None }
+    pub(super) fn new(
+        source: Arc<SourceId>,
+        reports: mpsc::Sender<Report>,
+        metrics: Metrics,
+        memory: Arc<Memory>,
+    ) -> Self {
+        let mut census = Census::default();
+        census.expect(memory.objects(&source));
+        let highest = memory.version(&source);
+        Self { source, reports, metrics, memory, highest, absent: false, namespaced: None, census, doubted: None }
     }
 
     /// Waits until there is room: that is the back-pressure on the watch.
@@ -57,18 +80,56 @@ impl Out {
             SourceEvent::Upsert(row) => {
                 self.highest = self.highest.max(row.rv);
                 self.namespaced = Some(row.namespace.is_some());
+                self.census.shown(row);
             }
-            SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.highest = self.highest.max(*rv),
+            SourceEvent::Deleted { uid, rv, .. } => {
+                self.highest = self.highest.max(*rv);
+                self.census.deleted(uid, *rv);
+            }
+            SourceEvent::ListEnded { rv, unreadable } => {
+                self.highest = self.highest.max(*rv);
+                self.census.list_ended(*rv, unreadable);
+            }
             SourceEvent::KindAbsent => {
                 // a kind that is installed again may count its versions from one
                 self.highest = 0;
+                self.census.clear();
             }
-            SourceEvent::ListStarted => self.namespaced = None,
-            SourceEvent::Unreadable(_) => {}
+            SourceEvent::ListStarted => {
+                self.namespaced = None;
+                self.census.list_started();
+            }
+            SourceEvent::Unreadable(name) => self.census.unreadable(name),
         }
         self.absent = event == SourceEvent::KindAbsent;
         let report = Report::Event { source: self.source.clone(), event };
         self.reports.send(report).await.map_err(|_| Halt::Closed)
+    }
+
+    /// A list is complete; a doubtful one is only believed if it is the second, at least `patience` after the first.
+    pub(super) async fn end_list(&mut self, rv: u64, unreadable: Unreadable, patience: Duration) -> Result<(), Halt> {
+        if let Some(objects) = self.census.vanished(rv, &unreadable) {
+            let since = *self.doubted.get_or_insert_with(Instant::now);
+            if since.elapsed() < patience {
+                return Err(Halt::SecondLook { objects });
+            }
+            tracing::warn!(source = %self.source, objects, "two lists lack most of what was known; they are believed");
+        }
+        self.doubted = None;
+        let says_all = unreadable != Unreadable::Unknown;
+        self.send(SourceEvent::ListEnded { rv, unreadable }).await?;
+        if says_all {
+            self.memory.forget_objects(&self.source);
+        }
+        Ok(())
+    }
+
+    /// Versions count anew.
+    pub(super) async fn rewound(&mut self) -> Result<(), Halt> {
+        self.highest = 0;
+        self.census.rewind();
+        self.metrics.rewound();
+        self.reports.send(Report::Rewound { source: self.source.clone() }).await.map_err(|_| Halt::Closed)
     }
 
     /// An object in a list.

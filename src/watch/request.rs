@@ -47,6 +47,9 @@ pub(super) enum CallError {
     /// The request could not be built.
     #[error("failed to build a request")]
     Build,
+    /// A connection of its own could not be set up.
+    #[error("failed to set up another connection to the API server")]
+    NoClient,
 }
 
 /// The innermost cause: hyper's outer layers only say that something failed.

@@ -28,6 +28,14 @@ pub struct Settings {
     pub doubt_min: Duration,
     /// What lies at least between the two discoveries that prove a kind absent.
     pub absence_gap: Duration,
+    /// After how long a list that lacks most of what was known is asked for again, before it is believed.
+    pub second_look: Duration,
+    /// For how long every list has to be older than what was seen before versions are taken to count anew.
+    pub rewind_after: Duration,
+    /// How often what a watch told is compared with a list, at least.
+    pub compare_every: Duration,
+    /// For how long a difference has to last, unless comparisons are more frequent.
+    pub compare_again: Duration,
     /// For how long sources of one group and version share what discovery said.
     pub discovery_ttl: Duration,
     /// For how long a source whose streaming list was refused or broken lists by pages.
@@ -55,6 +63,10 @@ impl Default for Settings {
             absent_retry_max: Duration::from_secs(10),
             doubt_min: Duration::from_secs(20),
             absence_gap: Duration::from_secs(5),
+            second_look: Duration::from_secs(5),
+            rewind_after: Duration::from_mins(1),
+            compare_every: Duration::from_hours(1),
+            compare_again: Duration::from_mins(1),
             discovery_ttl: Duration::from_secs(10),
             streaming_pause: Duration::from_mins(10),
             page_size: 500,

@@ -4,7 +4,7 @@
 //! whatever the watch has shown since; an answer that is not the slot's own gives back a permit and does nothing else.
 
 use super::breaker::Recovery;
-use super::decide::settle;
+use super::decide::{record_end, settle};
 use super::desk::LastDelivery;
 use super::shared::Shared;
 use super::slot::{LastError, Permit, Phase};
@@ -14,7 +14,7 @@ use crate::event::{Subject, event_id};
 use crate::ledger::{Acked, Fact};
 use crate::outcome::{Class, Failure, Outcome};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 impl Engine {
     /// What came of an attempt. `jitter` is a random number over the whole range.
@@ -121,11 +121,8 @@ impl Subscription {
             }
             Subject::Absent(_) => {
                 passed(Mark::EndDelivered);
-                shared.record(now, desk, Fact::Drop { object: key.clone(), of });
-                slot.acked = None;
+                record_end(desk, shared, now, key, slot, of);
                 slot.acked_version = None;
-                slot.may_be_known = false;
-                slot.renew_pledge(shared, now, desk, key);
             }
         }
         desk.note_unparked(key, slot);
@@ -150,6 +147,7 @@ impl Subscription {
         let recovery = if well { breaker.succeeded(max_in_flight) } else { breaker.alive(max_in_flight) };
         match recovery {
             Recovery::None => {}
+            Recovery::Over if broken(Rule::RecoveryReleases) => {}
             Recovery::Over => {
                 // Whatever is under way as a probe is an ordinary attempt from now on.
                 self.desk.probe = None;

@@ -15,9 +15,18 @@ use crate::ledger::{Fact, Mark};
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, ObjectName, Unreadable};
 use crate::plan::{Existing, SubscriptionId};
-use crate::proof::{Mark as Passed, passed};
+use crate::proof::{Mark as Passed, Rule, broken, passed};
+use crate::select::Synced;
 
 impl Engine {
+    /// A source is known to be complete: what it does not show of the subscription's objects is gone.
+    pub fn conclude(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, synced: &Synced) {
+        match synced {
+            Synced::Listed { rv, unreadable } => self.synced(now, id, kind, *rv, unreadable),
+            Synced::Absent => self.kind_absent(now, id, kind),
+        }
+    }
+
     /// The list of a kind is complete as of `rv`, for this subscription's part of it.
     pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
         self.complete(now, id, kind, |slot| is_absent(unreadable, slot).then_some(rv), rv);
@@ -171,6 +180,7 @@ impl Subscription {
 /// something that cannot be read, it will show as gone itself.
 fn is_absent(unreadable: &Unreadable, slot: &Slot) -> bool {
     match unreadable {
+        Unreadable::Named(_) if broken(Rule::UnreadIsNotGone) => true,
         Unreadable::Named(names) if !matches!(slot.shown, Shown::Unknown) => {
             !names.iter().any(|ObjectName { namespace, name }| {
                 namespace.as_deref() == slot.named.namespace.as_deref() && **name == *slot.named.name

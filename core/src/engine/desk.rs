@@ -17,6 +17,7 @@ use crate::Now;
 use crate::ledger::Recipe;
 use crate::object::{GroupKind, ObjectKey};
 use crate::plan::{Plan, Requests};
+use crate::proof::{Rule, broken};
 
 /// Where a kind's baseline stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +164,7 @@ impl Desk {
 
     /// Nothing is sent: suspended, held, or a baseline is open.
     pub fn is_silent(&self) -> bool {
-        self.plan.suspended
+        (self.plan.suspended && !broken(Rule::SuspendedIsSilent))
             || self.plan.held
             || self.baselines.values().any(|baseline| matches!(baseline, Baseline::Open { .. }))
     }

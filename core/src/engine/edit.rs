@@ -14,8 +14,8 @@ use super::{Engine, Map, Subscription};
 use crate::Now;
 use crate::ledger::{Book, Fact};
 use crate::object::{GroupKind, ObjectKey};
-use crate::plan::{Change, Existing, Plan, SubscriptionId};
-use crate::proof::{Mark as Passed, passed};
+use crate::plan::{Existing, Plan, SubscriptionId};
+use crate::proof::{Mark as Passed, Rule, broken, passed};
 
 impl Engine {
     /// A subscription is new, or was edited. Follow it with [`Engine::replanned`] for each object it now sees, then with
@@ -122,7 +122,7 @@ impl Subscription {
             let mut slot = Slot::restored(entry, now.wall);
             desk.take_room(shared, &mut slot);
             if let Some(parked) = slot.parked {
-                if parked.config_hash == desk.plan.config_hash {
+                if parked.config_hash == desk.plan.config_hash || broken(Rule::ConfigurationReleases) {
                     passed(Passed::RestoredParked);
                     desk.note_parked(&key, &mut slot, parked);
                 } else {
@@ -215,24 +215,18 @@ impl Subscription {
     /// Objects that are owed as New stay so: a record keeps them from being adopted by the edit's baseline.
     fn pledge(&mut self, shared: &mut Shared, now: Now, kind: &GroupKind) {
         let Self { slots, desk } = self;
-        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
-            // Also one that cannot be read at the moment, or whose end is under way: it is New once that is answered.
-            let ends = slot.sending.is_some_and(|sending| sending.change == Change::Removed);
-            if slot.owed_since.is_some() && (ends || !slot.is_known()) && !slot.pledged {
+        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind && !broken(Rule::OwedIsPledged)) {
+            // Also one that cannot be read at the moment.
+            if slot.owed_since.is_none() || slot.pledged {
+                continue;
+            }
+            if !slot.is_known() {
                 passed(Passed::Pledged);
                 shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
                 slot.pledged = true;
             }
-        }
-    }
-}
-
-impl Slot {
-    /// The endpoint knows that the object is gone; but if it is owed as New meanwhile, it must not be adopted instead.
-    pub(super) fn renew_pledge(&self, shared: &mut Shared, now: Now, desk: &Desk, key: &ObjectKey) {
-        if self.pledged {
-            passed(Passed::PledgeRenewed);
-            shared.record(now, desk, Fact::Owe { object: key.clone(), named: self.named.clone() });
+            // One that is back while its end is still being told: the record follows that of the end.
+            slot.pledged |= slot.is_selected() && slot.tells_the_end();
         }
     }
 }
@@ -241,7 +235,7 @@ impl Slot {
 /// but an end that was noticed before is.
 fn withdraw(slot: &mut Slot, selection_change: Existing) {
     let silent = selection_change == Existing::Adopt;
-    let ends = slot.sending.is_some_and(|sending| sending.change == Change::Removed);
+    let ends = slot.tells_the_end();
     match &slot.shown {
         Shown::Selected { rv, .. } => {
             passed(Passed::Withdrawn);

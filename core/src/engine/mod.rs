@@ -244,6 +244,11 @@ impl Engine {
         self.shared.journal.sources.get(source).copied()
     }
 
+    /// The source's versions count anew: what it has shown so far says nothing about what is to come.
+    pub fn source_anew(&mut self, source: &SourceId) {
+        self.shared.journal.sources.remove(source);
+    }
+
     /// Starts nothing any more; what is under way may finish, what is acknowledged is committed.
     pub fn drain(&mut self) {
         self.shared.draining = true;

@@ -17,7 +17,7 @@ use crate::ledger::Named;
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, Row};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 pub(super) type Name = (Arc<GroupKind>, Option<Arc<str>>, Arc<str>);
 
@@ -87,7 +87,7 @@ fn noted(mark: Mark) -> bool {
 impl Subscription {
     /// Another object of the same name goes first.
     pub(super) fn waits_for_namesake(&self, key: &ObjectKey) -> bool {
-        let Some(slot) = self.slots.get(key) else { return false };
+        let Some(slot) = self.slots.get(key).filter(|_| !broken(Rule::NamesakesInOrder)) else { return false };
         self.desk.others_named(key, &slot.named).iter().filter_map(|other| self.slots.get(other)).any(|other| {
             match (slot.is_selected(), other.is_selected()) {
                 (true, false) => waits_for_old(slot, other) && noted(Mark::WaitsForOld),

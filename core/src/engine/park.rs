@@ -3,7 +3,7 @@
 //! Touches nothing. Invariants: parking never clears Sending; only who asked for it gives up for good; whatever the outage parked is parked only while the breaker
 //! is open, so its end releases it without a human.
 
-use super::decide::settle;
+use super::decide::{record_end, settle};
 use super::desk::Desk;
 use super::shared::Shared;
 use super::slot::Slot;
@@ -12,7 +12,7 @@ use crate::Now;
 use crate::ledger::{Acked, Fact, Parked, Sending};
 use crate::outcome::{Class, Failure, blames_the_endpoint_when_common};
 use crate::plan::{Change, OnExhausted};
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 impl Desk {
     pub fn note_parked(&mut self, key: &ObjectKey, slot: &mut Slot, parked: Parked) {
@@ -64,10 +64,7 @@ impl Subscription {
                 slot.acked = Some(Acked { seq, rv, fp });
             }
             Change::Removed => {
-                shared.record(now, desk, Fact::Drop { object: key.clone(), of: seq });
-                slot.acked = None;
-                slot.may_be_known = false;
-                slot.renew_pledge(shared, now, desk, key);
+                record_end(desk, shared, now, key, slot, seq);
             }
         }
         slot.acked_version = None;
@@ -95,7 +92,9 @@ impl Subscription {
         desk.note_unparked(key, slot);
         let parked = Parked { of: sending.seq, class, config_hash: desk.plan.config_hash };
         let Parked { of, class, config_hash } = parked;
-        shared.record(now, desk, Fact::Park { object: key.clone(), of, class, config_hash });
+        if !broken(Rule::ParksAreRecorded) {
+            shared.record(now, desk, Fact::Park { object: key.clone(), of, class, config_hash });
+        }
         desk.note_not_owed(key, slot);
         desk.note_parked(key, slot, parked);
         shared.mark_changed(desk);

@@ -41,7 +41,12 @@ impl Audience {
 
     /// Everyone who sees rows of this row's namespace.
     pub(super) fn of(&self, row: &Row) -> impl Iterator<Item = (&SubscriptionId, &Selector)> {
-        let namespaced = row.namespace.as_ref().and_then(|namespace| self.namespaces.get(namespace));
+        self.within(row.namespace.as_deref())
+    }
+
+    /// Everyone who sees rows of this namespace, or of none.
+    pub(super) fn within(&self, namespace: Option<&str>) -> impl Iterator<Item = (&SubscriptionId, &Selector)> {
+        let namespaced = namespace.and_then(|namespace| self.namespaces.get(namespace));
         self.everywhere.iter().chain(namespaced.into_iter().flatten())
     }
 

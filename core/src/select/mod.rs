@@ -5,7 +5,7 @@
 //! - a subscription sees exactly the rows of its interests' sources, and of its namespace where the interest has one;
 //! - every object that a subscription was ever shown is, in the end, Selected or Deselected as its newest row says, Gone if
 //!   it is proven gone, or Unknown while it cannot be read: absence is never guessed;
-//! - a row never goes back to an older version, and each disappearance is told once.
+//! - a row never goes back to an older version, unless versions count anew; each row's disappearance is told once.
 //!
 //! | file | idea |
 //! | --- | --- |
@@ -25,7 +25,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::object::{ObjectKey, ObservedBy, Row};
+use crate::object::{ObjectKey, ObservedBy, Row, Unreadable};
 use crate::plan::SubscriptionId;
 
 pub use selection::Selection;
@@ -59,9 +59,16 @@ pub struct Observation {
     pub by: ObservedBy,
 }
 
-/// A source's list is complete: from here on the source shows everything there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Synced {
-    /// The list's version.
-    pub rv: u64,
+/// A source is known to be complete: what it does not show of a subscription's objects is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Synced {
+    /// By a list.
+    Listed {
+        /// The list's version.
+        rv: u64,
+        /// What could not be read, so that nothing is known of it.
+        unreadable: Unreadable,
+    },
+    /// The kind is not served: nothing of it exists, whatever version it had.
+    Absent,
 }

@@ -15,7 +15,15 @@ use crate::plan::SubscriptionId;
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Orphans {
-    subscriptions: BTreeMap<SubscriptionId, BTreeMap<Arc<str>, Arc<Row>>>,
+    subscriptions: BTreeMap<SubscriptionId, BTreeMap<Arc<str>, Orphan>>,
+}
+
+#[derive(Debug)]
+#[cfg_attr(feature = "proof", derive(Clone))]
+struct Orphan {
+    row: Arc<Row>,
+    /// The version in which it was shown; zero if versions count anew since.
+    rv: u64,
 }
 
 impl Orphans {
@@ -24,12 +32,17 @@ impl Orphans {
     }
 
     pub(super) fn add(&mut self, id: &SubscriptionId, row: Arc<Row>) {
-        self.subscriptions.entry(id.clone()).or_default().insert(Arc::clone(&row.uid), row);
+        self.subscriptions.entry(id.clone()).or_default().insert(Arc::clone(&row.uid), Orphan { rv: row.rv, row });
     }
 
     /// Those of one subscription; they are not orphans of this source any longer.
     pub(super) fn take(&mut self, id: &SubscriptionId) -> impl Iterator<Item = Arc<Row>> {
-        self.subscriptions.remove(id).unwrap_or_default().into_values()
+        self.subscriptions.remove(id).unwrap_or_default().into_values().map(|orphan| orphan.row)
+    }
+
+    /// Versions count anew.
+    pub(super) fn rewind(&mut self) {
+        self.subscriptions.values_mut().flat_map(BTreeMap::values_mut).for_each(|orphan| orphan.rv = 0);
     }
 
     /// The source shows this object.
@@ -40,15 +53,15 @@ impl Orphans {
         });
     }
 
-    /// Takes away the orphans for which `gone` has a version.
+    /// Takes away the orphans for which `gone`, given the row and the version in which it was shown, has a version.
     pub(super) fn retain(
         &mut self,
-        gone: impl Fn(&Row) -> Option<u64>,
+        gone: impl Fn(&Row, u64) -> Option<u64>,
         mut tell: impl FnMut(&SubscriptionId, &Row, u64),
     ) {
         self.subscriptions.retain(|id, rows| {
-            rows.retain(|_, row| {
-                let Some(rv) = gone(row) else { return true };
+            rows.retain(|_, Orphan { row, rv }| {
+                let Some(rv) = gone(row, *rv) else { return true };
                 tell(id, row, rv);
                 false
             });

@@ -45,6 +45,15 @@ struct Entry {
     row: Arc<Row>,
     list: u32,
     readable: bool,
+    /// Versions count anew since it was shown, so that its own says nothing.
+    void: bool,
+}
+
+impl Entry {
+    /// Whether what happened at `rv` is older than the row.
+    fn is_newer_than(&self, rv: u64) -> bool {
+        !self.void && rv < self.row.rv
+    }
 }
 
 impl Rows {
@@ -63,12 +72,12 @@ impl Rows {
         let Namespace { by_uid, uids } = self.namespaces.entry(namespace).or_default();
         if let Some(entry) = by_uid.get_mut(&row.uid) {
             entry.list = self.list;
-            if row.rv < entry.row.rv || (row.rv == entry.row.rv && entry.readable) {
+            if entry.is_newer_than(row.rv) || (row.rv == entry.row.rv && entry.readable && !entry.void) {
                 return;
             }
         }
         if let Some(namesake) = uids.get(&row.name).filter(|uid| **uid != row.uid).and_then(|uid| by_uid.get(uid)) {
-            if row.rv < namesake.row.rv {
+            if namesake.is_newer_than(row.rv) {
                 return;
             }
             let namesake = Arc::clone(&namesake.row);
@@ -77,7 +86,7 @@ impl Rows {
             tell(Change::Gone(namesake, row.rv));
         }
         uids.insert(Arc::clone(&row.name), Arc::clone(&row.uid));
-        let entry = Entry { row: Arc::clone(&row), list: self.list, readable: true };
+        let entry = Entry { row: Arc::clone(&row), list: self.list, readable: true, void: false };
         match by_uid.insert(Arc::clone(&row.uid), entry) {
             None => self.count += 1,
             // objects are never renamed, but an aggregated API may say so
@@ -93,7 +102,7 @@ impl Rows {
     pub(super) fn delete(&mut self, namespace: Option<&str>, uid: &str, rv: u64, tell: &mut dyn FnMut(Change)) {
         let key = namespace.unwrap_or("");
         let Some(rows) = self.namespaces.get_mut(key) else { return };
-        if rows.by_uid.get(uid).is_none_or(|entry| rv < entry.row.rv) {
+        if rows.by_uid.get(uid).is_none_or(|entry| entry.is_newer_than(rv)) {
             return;
         }
         if let Some(entry) = rows.by_uid.remove(uid) {
@@ -127,7 +136,13 @@ impl Rows {
                 self.unreadable(name, tell);
             }
         }
-        self.retain(|entry| (entry.list != list && entry.row.rv <= rv).then_some(rv), tell);
+        self.retain(|entry| (entry.list != list && !entry.is_newer_than(rv)).then_some(rv), tell);
+    }
+
+    /// Versions count anew: whatever is shown from here on is newer, and what is not shown is gone.
+    pub(super) fn rewind(&mut self) {
+        let entries = self.namespaces.values_mut().flat_map(|namespace| namespace.by_uid.values_mut());
+        entries.for_each(|entry| entry.void = true);
     }
 
     /// Every object is gone.
@@ -144,10 +159,9 @@ impl Rows {
         }
     }
 
-    pub(super) fn holds(&self, row: &Row) -> bool {
-        self.namespaces
-            .get(row.namespace.as_deref().unwrap_or(""))
-            .is_some_and(|rows| rows.by_uid.contains_key(&row.uid))
+    /// The row of an object.
+    pub(super) fn get(&self, namespace: Option<&str>, uid: &str) -> Option<&Row> {
+        self.namespaces.get(namespace.unwrap_or(""))?.by_uid.get(uid).map(|entry| &*entry.row)
     }
 
     fn entry_named(&mut self, name: &ObjectName) -> Option<&mut Entry> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::source::Source;
 use super::{Observation, Seen, Synced};
 use crate::object::ObservedBy;
-use crate::object::{Row, SourceEvent, SourceId, Unreadable};
+use crate::object::{Row, SourceEvent, SourceId};
 use crate::plan::{Plan, SubscriptionId};
 
 /// The row cache of every source, and who wants which of them.
@@ -97,7 +97,7 @@ impl Selection {
         for row in known {
             let present = places.iter().find(|present| present.same_kind(place) && present.covers(&row));
             if let Some(present) = present.and_then(|present| self.sources.get_mut(&present.source)) {
-                if !present.rows.holds(&row) {
+                if present.rows.get(row.namespace.as_deref(), &row.uid).is_none() {
                     present.orphans.add(id, row);
                 }
             } else if let Some(source) = self.sources.get(&place.source) {
@@ -128,14 +128,17 @@ impl Selection {
         }
     }
 
-    /// The version of the source's last complete list, if there was one; for an absent kind the highest version seen.
-    pub fn synced(&self, source: &SourceId) -> Option<u64> {
-        self.sources.get(source).and_then(Source::synced)
+    /// The source's versions count anew: whatever it shows from here on is newer than what it has shown so far, and
+    /// nothing is concluded until its next list is complete.
+    pub fn rewind(&mut self, source: &SourceId) {
+        if let Some(source) = self.sources.get_mut(source) {
+            source.rewind();
+        }
     }
 
-    /// Which objects of the source may exist although they are not held, because they could not be read.
-    pub fn unreadable(&self, source: &SourceId) -> Unreadable {
-        self.sources.get(source).map_or(Unreadable::Unknown, Source::unreadable)
+    /// What the source was last known to be complete in, if it was.
+    pub fn synced(&self, source: &SourceId) -> Option<Synced> {
+        self.sources.get(source).and_then(Source::synced)
     }
 
     /// Objects held, over all sources.

@@ -23,13 +23,22 @@ pub(super) struct Source {
     pub(super) audience: Audience,
     pub(super) orphans: Orphans,
     listing: bool,
-    /// The last complete list's version.
-    synced: Option<u64>,
+    standing: Standing,
     /// The version up to which what is not among the rows does not exist; `None` while that is not known.
     complete: Option<u64>,
     highest: u64,
     /// Objects that the last list, or the watch since, could not read.
     unreadable: BTreeSet<ObjectName>,
+}
+
+/// What the source as a whole was last known to be.
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    Unlisted,
+    /// Its last complete list was of this version.
+    Listed(u64),
+    /// Its kind is not served.
+    Absent,
 }
 
 impl Source {
@@ -40,7 +49,7 @@ impl Source {
             audience: Audience::default(),
             orphans: Orphans::default(),
             listing: false,
-            synced: None,
+            standing: Standing::Unlisted,
             complete: None,
             highest: 0,
             unreadable: BTreeSet::new(),
@@ -54,12 +63,28 @@ impl Source {
         *self = Self { audience, ..Self::new(kind) };
     }
 
-    pub(super) fn synced(&self) -> Option<u64> {
-        self.synced
+    /// Versions count anew.
+    pub(super) fn rewind(&mut self) {
+        self.rows.rewind();
+        self.orphans.rewind();
+        (self.listing, self.standing, self.complete, self.highest) = (false, Standing::Unlisted, None, 0);
+    }
+
+    pub(super) fn synced(&self) -> Option<Synced> {
+        match self.standing {
+            Standing::Unlisted => None,
+            Standing::Listed(rv) => Some(Synced::Listed { rv, unreadable: self.unreadable() }),
+            Standing::Absent => Some(Synced::Absent),
+        }
+    }
+
+    /// Whether something was listed or watched that could not be read.
+    fn is_in_the_dark(&self) -> bool {
+        !self.unreadable.is_empty() || (self.complete.is_none() && matches!(self.standing, Standing::Listed(_)))
     }
 
     /// What may exist although it is not among the rows: a list that has begun has not named it yet.
-    pub(super) fn unreadable(&self) -> Unreadable {
+    fn unreadable(&self) -> Unreadable {
         if self.listing || self.complete.is_none() {
             Unreadable::Unknown
         } else {
@@ -73,59 +98,76 @@ impl Source {
 
     pub(super) fn apply(&mut self, event: SourceEvent, out: &mut Vec<Observation>) -> Option<Synced> {
         let by = if self.listing { ObservedBy::Relist } else { ObservedBy::Watch };
-        let synced = match event {
+        let completes = matches!(event, SourceEvent::ListEnded { .. } | SourceEvent::KindAbsent);
+        match event {
             SourceEvent::ListStarted => {
                 self.listing = true;
                 self.unreadable.clear();
+                if let Standing::Absent = self.standing {
+                    // it is back
+                    self.standing = Standing::Unlisted;
+                }
                 self.rows.start_list();
-                None
             }
             SourceEvent::Upsert(row) => {
                 self.advance(row.rv);
                 self.shown(&row);
                 self.change_rows(by, out, |rows, tell| rows.upsert(row, tell));
-                None
             }
             SourceEvent::Deleted { namespace, uid, rv } => {
                 self.advance(rv);
                 let by = ObservedBy::Watch;
-                self.change_rows(by, out, |rows, tell| rows.delete(namespace.as_deref(), &uid, rv, tell));
-                self.change_orphans(by, out, |row| (row.uid == uid && rv >= row.rv).then_some(rv));
-                None
+                self.deleted(namespace.as_deref(), &uid, rv, out);
+                self.change_orphans(by, out, |row, at| (row.uid == uid && rv >= at).then_some(rv));
             }
             SourceEvent::Unreadable(name) => {
                 self.change_rows(by, out, |rows, tell| rows.unreadable(&name, tell));
                 self.unreadable.insert(name);
-                None
             }
             SourceEvent::ListEnded { rv, unreadable } => {
                 self.listing = false;
                 self.highest = self.highest.max(rv);
-                self.synced = Some(rv);
+                self.standing = Standing::Listed(rv);
                 match unreadable {
                     Unreadable::Named(names) => {
                         self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.sweep(rv, &names, tell));
                         self.unreadable.extend(names);
                         self.complete = Some(rv);
                     }
-                    // any object that was not shown may be the nameless one
                     Unreadable::Unknown => self.complete = None,
                 }
-                Some(Synced { rv })
             }
             SourceEvent::KindAbsent => {
                 let rv = self.highest;
                 self.listing = false;
                 self.unreadable.clear();
                 self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.clear(rv, tell));
-                self.change_orphans(ObservedBy::Relist, out, |row| Some(rv.max(row.rv)));
-                self.synced = Some(rv);
+                self.change_orphans(ObservedBy::Relist, out, |_, at| Some(rv.max(at)));
+                self.standing = Standing::Absent;
                 self.complete = Some(rv);
-                Some(Synced { rv })
             }
-        };
+        }
         self.settle_orphans(out);
-        synced
+        self.synced().filter(|_| completes)
+    }
+
+    /// An object without a row may be one that could not be read, of which an earlier life may have told.
+    fn deleted(&mut self, namespace: Option<&str>, uid: &Arc<str>, rv: u64, out: &mut Vec<Observation>) {
+        let by = ObservedBy::Watch;
+        if let Some(row) = self.rows.get(namespace, uid) {
+            if !self.unreadable.is_empty() && rv >= row.rv {
+                self.unreadable.remove(&name_of(row));
+            }
+            self.change_rows(by, out, |rows, tell| rows.delete(namespace, uid, rv, tell));
+        } else if self.is_in_the_dark() {
+            let object = ObjectKey { kind: Arc::clone(&self.kind), uid: Arc::clone(uid) };
+            out.extend(self.audience.within(namespace).map(|(subscription, _)| Observation {
+                subscription: subscription.clone(),
+                object: object.clone(),
+                seen: Seen::Gone { rv },
+                by,
+            }));
+        }
     }
 
     /// A watch is complete up to its newest event; within a list the order of objects says nothing.
@@ -149,8 +191,8 @@ impl Source {
     pub(super) fn settle_orphans(&mut self, out: &mut Vec<Observation>) {
         if let (false, false, Some(complete)) = (self.listing, self.orphans.is_empty(), self.complete) {
             let unreadable = std::mem::take(&mut self.unreadable);
-            self.change_orphans(ObservedBy::Relist, out, |row| {
-                (row.rv <= complete && !unreadable.contains(&name_of(row))).then_some(complete)
+            self.change_orphans(ObservedBy::Relist, out, |row, at| {
+                (at <= complete && !unreadable.contains(&name_of(row))).then_some(complete)
             });
             self.unreadable = unreadable;
         }
@@ -180,7 +222,7 @@ impl Source {
         });
     }
 
-    fn change_orphans(&mut self, by: ObservedBy, out: &mut Vec<Observation>, gone: impl Fn(&Row) -> Option<u64>) {
+    fn change_orphans(&mut self, by: ObservedBy, out: &mut Vec<Observation>, gone: impl Fn(&Row, u64) -> Option<u64>) {
         let kind = &self.kind;
         self.orphans.retain(gone, |subscription, row, rv| {
             let object = ObjectKey { kind: Arc::clone(kind), uid: Arc::clone(&row.uid) };

@@ -1,19 +1,25 @@
-//! The shipped leader as an automaton: every state it was ever in, and what each input made of it, computed once.
+//! The shipped leader as an automaton: each of its states and each step from one to another, computed once.
 //!
 //! A leader meets the same input in the same state in very many different worlds; running the engine once for all of them
-//! is what makes millions of worlds affordable.
+//! is what makes millions of worlds affordable. Of a state only little is kept, and how it came about: engines are large,
+//! so one that was not needed for a while is made again when it is.
+
+use std::rc::Rc;
 
 use changehook_core::engine::{Attempt, Batch};
 
 use crate::cluster::Cluster;
 use crate::durable::Ledger;
 use crate::endpoint::Told;
-use crate::intern::{Hashed, Pool, digest_of_text};
+use crate::intern::{Pool, Table, digest_of_text};
 use crate::operator::{Input, Operator, Wishes};
 use crate::setup::Setup;
 
+/// Engines that are kept: twice so many at most.
+const KEPT: usize = 8_000;
+
 /// What an input makes of a leader.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Reaction {
     pub operator: u32,
     pub commit: Option<u32>,
@@ -22,10 +28,22 @@ pub struct Reaction {
 
 /// What the world wants to know of a leader's state without looking into it.
 pub struct State {
-    operator: Operator,
+    origin: Origin,
     pub wakes: bool,
     pub suspended: bool,
     pub live: bool,
+}
+
+/// How a state came about.
+#[derive(Clone)]
+enum Origin {
+    Start {
+        ledger: Rc<Ledger>,
+        plan: u8,
+        namespace: bool,
+    },
+    /// By that input, in that state.
+    Step(u32, u32),
 }
 
 #[derive(Default)]
@@ -33,8 +51,12 @@ pub struct Automaton {
     states: Pool<State>,
     pub batches: Pool<Batch>,
     pub attempts: Pool<Attempt>,
-    starts: Hashed<(u32, u8, bool), Reaction>,
-    steps: Hashed<(u32, Input), Reaction>,
+    pub inputs: Pool<Input>,
+    starts: Table<(u32, u8, bool), Reaction>,
+    steps: Table<(u32, u32), Reaction>,
+    /// The engines that were needed lately, and those before them.
+    recent: Table<u32, Operator>,
+    former: Table<u32, Operator>,
 }
 
 impl Automaton {
@@ -43,46 +65,84 @@ impl Automaton {
         &mut self,
         setup: &Setup,
         number: u32,
-        ledger: &Ledger,
+        ledger: &Rc<Ledger>,
         cluster: &Cluster,
     ) -> Result<Reaction, String> {
-        let of = (number, cluster.plan, cluster.namespace);
-        if let Some(reaction) = self.starts.get(&of) {
+        let (plan, namespace) = (cluster.plan, cluster.namespace);
+        if let Some(reaction) = self.starts.get(&(number, plan, namespace)) {
             return Ok(reaction.clone());
         }
-        let (operator, wishes) = Operator::start(setup, ledger, cluster);
-        let reaction = self.reaction(setup, operator, wishes)?;
-        self.starts.insert(of, reaction.clone());
+        let (operator, wishes) = Operator::start(setup, ledger, plan, namespace);
+        let origin = Origin::Start { ledger: Rc::clone(ledger), plan, namespace };
+        let reaction = self.reaction(setup, origin, operator, wishes)?;
+        self.starts.insert((number, plan, namespace), reaction.clone());
         Ok(reaction)
     }
 
-    pub fn step(&mut self, setup: &Setup, from: u32, input: Input) -> Result<Reaction, String> {
-        let from = (from, input);
-        if let Some(reaction) = self.steps.get(&from) {
+    /// What the input of that number makes of that state.
+    pub fn step(&mut self, setup: &Setup, from: u32, number: u32) -> Result<Reaction, String> {
+        if let Some(reaction) = self.steps.get(&(from, number)) {
             return Ok(reaction.clone());
         }
-        let mut operator = self.states.get(from.0).operator.clone();
+        let mut operator = self.operator(setup, from);
         let attempts = &self.attempts;
-        let wishes = operator.take(setup, &from.1, |request| attempts.get(request).clone());
-        let reaction = self.reaction(setup, operator, wishes)?;
-        self.steps.insert(from, reaction.clone());
+        let wishes = operator.take(setup, self.inputs.get(number), |request| attempts.get(request).clone());
+        let reaction = self.reaction(setup, Origin::Step(from, number), operator, wishes)?;
+        self.steps.insert((from, number), reaction.clone());
         Ok(reaction)
     }
 
-    fn reaction(&mut self, setup: &Setup, operator: Operator, wishes: Wishes) -> Result<Reaction, String> {
-        let findings = operator.audit();
-        if !findings.is_empty() {
-            return Err(format!("the engine disagrees with itself: {}", findings.join("; ")));
-        }
+    fn reaction(
+        &mut self,
+        setup: &Setup,
+        origin: Origin,
+        operator: Operator,
+        wishes: Wishes,
+    ) -> Result<Reaction, String> {
         let Wishes { commit, requests } = wishes;
         let commit = commit.map(|batch| self.batches.number(digest_of_text(&batch), batch));
         let attempts = &mut self.attempts;
         let requests = requests.into_iter().map(|attempt| attempts.number(digest_of_text(&attempt), attempt)).collect();
+        let digest = operator.digest();
+        if let Some(operator) = self.states.known(digest) {
+            return Ok(Reaction { operator, commit, requests });
+        }
+        let findings = operator.audit();
+        if !findings.is_empty() {
+            return Err(format!("the engine disagrees with itself: {}", findings.join("; ")));
+        }
         let plan = operator.plan(setup);
         let (wakes, suspended, live) = (operator.wakes(), plan.suspended, operator.is_live(plan));
-        let digest = operator.digest();
-        let operator = self.states.number(digest, State { operator, wakes, suspended, live });
-        Ok(Reaction { operator, commit, requests })
+        let number = self.states.number(digest, State { origin, wakes, suspended, live });
+        self.keep(number, operator);
+        Ok(Reaction { operator: number, commit, requests })
+    }
+
+    /// The engine of a state, made again if it is not there any more.
+    fn operator(&mut self, setup: &Setup, number: u32) -> Operator {
+        if let Some(operator) = self.recent.get(&number) {
+            return operator.clone();
+        }
+        let kept = self.former.remove(&number);
+        let operator = match (kept, self.states.get(number).origin.clone()) {
+            (Some(operator), _) => operator,
+            (None, Origin::Start { ledger, plan, namespace }) => Operator::start(setup, &ledger, plan, namespace).0,
+            (None, Origin::Step(from, input)) => {
+                let mut operator = self.operator(setup, from);
+                let attempts = &self.attempts;
+                operator.take(setup, self.inputs.get(input), |request| attempts.get(request).clone());
+                operator
+            }
+        };
+        self.keep(number, operator.clone());
+        operator
+    }
+
+    fn keep(&mut self, number: u32, operator: Operator) {
+        if self.recent.len() >= KEPT {
+            self.former = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(number, operator);
     }
 
     pub fn state(&self, operator: u32) -> &State {
@@ -93,6 +153,7 @@ impl Automaton {
         Told::by(self.attempts.get(attempt))
     }
 
+    /// How many states, and how many steps.
     pub fn size(&self) -> (usize, usize) {
         (self.states.len(), self.steps.len())
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use changehook_core::object::{Body, Digest, Gvk, Row, SourceEvent, SourceId, Unreadable};
 
+use crate::setup::Setup;
+
 /// What exists under one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Object {
@@ -43,13 +45,17 @@ pub enum Edit {
     Plan(u8),
 }
 
-/// What the watch of a kind shows.
+/// What there is to hear of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Sight {
+pub enum News {
     Upsert(Object),
     Deleted(Object, u8),
-    /// A complete list: version, objects.
-    List(u8, Vec<Object>),
+    /// A complete list of a kind: its version, its objects.
+    List(u8, u8, Vec<Object>),
+    /// The namespace has the label, or has lost it.
+    Namespace(bool),
+    /// The subscription's plan.
+    Plan(u8),
 }
 
 /// The kind that lives at each place; a world with one kind has it everywhere.
@@ -66,17 +72,17 @@ impl Cluster {
         Self { places: vec![None; places], namespace: true, plan: 0, rv: 10, uids: 0 }
     }
 
-    /// What the cluster is after the edit, and what a watch shows of it.
-    pub fn edited(&self, edit: Edit) -> Option<(Self, Option<Sight>)> {
+    /// What the cluster is after the edit, and what there is to hear of it.
+    pub fn edited(&self, edit: Edit) -> Option<(Self, News)> {
         let mut next = self.clone();
         next.rv += 1;
         let rv = next.rv;
         let at = |place: u8| self.places[place as usize];
         let upsert = |next: &mut Self, object: Object| {
             next.places[object.place as usize] = Some(object);
-            Some(Sight::Upsert(object))
+            News::Upsert(object)
         };
-        let sight = match edit {
+        let news = match edit {
             Edit::Content(place) => {
                 let object = at(place)?;
                 upsert(&mut next, Object { content: 1 - object.content, rv, ..object })
@@ -88,7 +94,7 @@ impl Cluster {
             Edit::Delete(place) => {
                 let object = at(place)?;
                 next.places[place as usize] = None;
-                Some(Sight::Deleted(object, rv))
+                News::Deleted(object, rv)
             }
             Edit::Create(place) => {
                 if at(place).is_some() {
@@ -100,17 +106,23 @@ impl Cluster {
             }
             Edit::Namespace => {
                 next.namespace = !self.namespace;
-                None
+                News::Namespace(next.namespace)
             }
             Edit::Plan(plan) => {
                 if plan == self.plan {
                     return None;
                 }
                 next.plan = plan;
-                None
+                News::Plan(plan)
             }
         };
-        Some((next, sight))
+        Some((next, news))
+    }
+
+    /// What a list of the kind shows now.
+    pub fn list(&self, setup: &Setup, kind: u8) -> News {
+        let of_kind = self.objects().filter(|object| setup.kind_of(object.place) == kind);
+        News::List(kind, self.rv, of_kind.copied().collect())
     }
 
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
@@ -144,22 +156,33 @@ pub fn number(uid: &str) -> u8 {
     uid.trim_start_matches("uid-").parse().expect("uids are made above")
 }
 
-impl Sight {
-    /// What the source of this kind reports; of a list only what is of the kind.
-    pub fn events(&self, kind: u8, kind_of: impl Fn(u8) -> u8) -> Vec<SourceEvent> {
+impl News {
+    /// Which feed it comes by: a kind's watch, the namespace, or the subscription.
+    pub fn feed(&self, setup: &Setup) -> u8 {
+        match self {
+            Self::Upsert(object) | Self::Deleted(object, _) => setup.kind_of(object.place),
+            Self::List(kind, ..) => *kind,
+            Self::Namespace(_) => 2,
+            Self::Plan(_) => 3,
+        }
+    }
+
+    /// What the watch of the feed's kind reports.
+    pub fn events(&self, setup: &Setup) -> Vec<SourceEvent> {
+        let kind = self.feed(setup);
         match self {
             Self::Upsert(object) => vec![SourceEvent::Upsert(object.row(kind))],
             Self::Deleted(object, rv) => {
                 let namespace = Some("team".into());
                 vec![SourceEvent::Deleted { namespace, uid: uid(object.uid), rv: u64::from(*rv) }]
             }
-            Self::List(rv, objects) => {
-                let of_kind = objects.iter().filter(|object| kind_of(object.place) == kind);
+            Self::List(_, rv, objects) => {
                 let mut events = vec![SourceEvent::ListStarted];
-                events.extend(of_kind.map(|object| SourceEvent::Upsert(object.row(kind))));
+                events.extend(objects.iter().map(|object| SourceEvent::Upsert(object.row(kind))));
                 events.push(SourceEvent::ListEnded { rv: u64::from(*rv), unreadable: Unreadable::Named(Vec::new()) });
                 events
             }
+            Self::Namespace(_) | Self::Plan(_) => Vec::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What an endpoint believes, by the recipe of the README: what is not higher than seen is ignored. And what it was told,
 //! so that no event id ever means two things.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use changehook_core::engine::Attempt;
 use changehook_core::event::Subject;
@@ -35,8 +35,8 @@ impl Told {
 pub struct Endpoint {
     /// uid → the highest sequence, and the content if the object is held.
     pub held: BTreeMap<u8, (u64, Option<u8>)>,
-    /// Every event for which a request was started, by uid and sequence: what it says, and as of which version.
-    pub said: BTreeMap<(u8, u64), (Change, Option<u8>, u64)>,
+    /// uid → the highest event for which a request was started, as it was first told.
+    pub said: BTreeMap<u8, Told>,
 }
 
 impl Endpoint {
@@ -50,8 +50,10 @@ impl Endpoint {
         self.held.get(&told.uid).is_some_and(|(highest, _)| told.sequence <= *highest)
     }
 
-    pub fn holds(&self, uid: u8) -> Option<u8> {
-        self.held.get(&uid).and_then(|(_, content)| *content)
+    /// What it may hold of each object it was told of, given that any of `late` may arrive, each higher than what did.
+    pub fn may_hold(&self, late: &BTreeSet<Told>) -> impl Iterator<Item = (u8, Option<u8>)> {
+        let held = self.held.iter().map(|(uid, (_, content))| (*uid, *content));
+        held.chain(late.iter().map(|told| (told.uid, told.content)))
     }
 
     /// A request for this is started. `current` if its sender is the latest leader.
@@ -60,21 +62,22 @@ impl Endpoint {
         if content.is_none() != (change == Change::Removed) {
             return Err(format!("{change:?} of uid-{uid} tells {content:?}"));
         }
-        let later = self.said.range((uid, sequence + 1)..=(uid, u64::MAX)).next();
-        if current && later.is_some() {
-            return Err(format!("the sequence of uid-{uid} goes back to {sequence}"));
-        }
-        let earlier = self.said.range((uid, 0)..(uid, sequence)).next_back();
-        if let Some((_, (_, _, before))) = earlier.filter(|(_, (_, _, before))| *before > rv) {
+        let Some(highest) = self.said.get(&uid).copied().filter(|highest| highest.sequence >= sequence) else {
+            let before = self.said.insert(uid, told).map_or(0, |before| before.rv);
+            if before <= rv {
+                return Ok(());
+            }
             return Err(format!("uid-{uid} is told as of {rv} after it was told as of {before}"));
+        };
+        if highest.sequence > sequence {
+            // An old leader may be late, and a new one never.
+            let error = || format!("the sequence of uid-{uid} goes back from {} to {sequence}", highest.sequence);
+            return if current { Err(error()) } else { Ok(()) };
         }
-        if let Some((old_change, old_content, _)) = self.said.insert((uid, sequence), (change, content, rv))
-            && (old_change, old_content) != (change, content)
-        {
-            return Err(format!(
-                "sequence {sequence} of uid-{uid} means {old_change:?} {old_content:?} and {change:?} {content:?}"
-            ));
+        // A later attempt may tell the same content in a later version.
+        if (highest.change, highest.content) == (change, content) {
+            return Ok(());
         }
-        Ok(())
+        Err(format!("one event has two meanings: {highest}, {told}"))
     }
 }

@@ -1,21 +1,24 @@
 //! Values stored once and named by a number, so that a state of the whole world is a handful of numbers.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{Debug, Write};
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
-/// For keys that are hashes already, or small.
-pub type Hashed<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+use foldhash::quality::FixedState;
+
+pub type Table<K, V> = HashMap<K, V, FixedState>;
+pub type Set<K> = HashSet<K, FixedState>;
 
 /// Two values are the same if their 64-bit digests are: with n values, one pair in n² / 2⁶⁵ is taken for one wrongly.
 pub struct Pool<T> {
     values: Vec<T>,
-    numbers: Hashed<u64, u32>,
+    numbers: Table<u64, u32>,
 }
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), numbers: Hashed::default() }
+        Self { values: Vec::new(), numbers: Table::default() }
     }
 }
 
@@ -26,6 +29,11 @@ impl<T> Pool<T> {
             values.push(value);
             u32::try_from(values.len() - 1).expect("memory ends long before four billion values")
         })
+    }
+
+    /// The number of a value that is here already.
+    pub fn known(&self, digest: u64) -> Option<u32> {
+        self.numbers.get(&digest).copied()
     }
 
     pub fn get(&self, number: u32) -> &T {
@@ -43,25 +51,19 @@ impl<T: Hash> Pool<T> {
     }
 }
 
-pub fn digest(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+pub fn digest(value: &(impl Hash + ?Sized)) -> u64 {
+    FixedState::default().hash_one(value)
 }
 
 /// The digest of all that a value shows of itself: derived `Debug` leaves nothing out. Where a hash map inside shows the
 /// same content in another order, two equal values count as two, which costs time and hides nothing.
 pub fn digest_of_text(value: &impl Debug) -> u64 {
-    let mut text = Text(DefaultHasher::new());
-    write!(text, "{value:?}").expect("a hasher takes everything");
-    text.0.finish()
-}
-
-struct Text(DefaultHasher);
-
-impl Write for Text {
-    fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        self.0.write(s.as_bytes());
-        Ok(())
+    thread_local! {
+        static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
     }
+    TEXT.with_borrow_mut(|text| {
+        text.clear();
+        write!(text, "{value:?}").expect("a string takes everything");
+        digest(text.as_bytes())
+    })
 }

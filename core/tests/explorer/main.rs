@@ -6,6 +6,7 @@
 //! | `setup`, `worlds` | what may happen, and how often |
 //! | `cluster`, `endpoint`, `durable` | what is around the operator |
 //! | `operator`, `automaton` | the shipped leader, and each of its steps computed once |
+//! | `leader` | a leader with what is on its way to it, and what may happen to it |
 //! | `world`, `moves` | a state of everything, and what may happen next |
 //! | `settle`, `oracle` | the faults stop; what must be true then |
 //! | `search`, `intern` | breadth first, each state once |
@@ -17,6 +18,7 @@ mod cluster;
 mod durable;
 mod endpoint;
 mod intern;
+mod leader;
 mod moves;
 mod operator;
 mod oracle;

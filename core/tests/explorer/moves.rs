@@ -2,78 +2,51 @@
 
 use std::fmt;
 
-use crate::automaton::Reaction;
-use crate::cluster::{Cluster, Edit, Sight};
-use crate::durable::{brief, reach};
+use crate::cluster::Edit;
+use crate::durable::brief;
 use crate::endpoint::Told;
-use crate::operator::{Answer, Input};
-use crate::world::{Commit, Leader, Model, Place, Request, Strays, World};
+use crate::leader::{Commit, Doing, Leader, Local};
+use crate::operator::Answer;
+use crate::world::{Model, World};
 
 /// One step of a path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Move {
     Edit(Edit),
     /// A leader takes over; `true` if another one is still alive.
     Start(bool),
-    RequestArrives(Told),
+    /// A commit that outlived its writer.
     CommitLands(u32),
     Leader(usize, Doing),
-}
-
-/// What a leader does, or what is done to it.
-#[derive(Clone, Debug)]
-pub enum Doing {
-    Sees(Sight),
-    SeesNamespace(bool),
-    SeesPlan(u8),
-    CommitLands(u32),
-    /// Somebody else has written the ledger: the leader exits.
-    CommitRefused,
-    LearnsOfCommit,
-    RequestArrives(Told),
-    Answered(Told, Answer),
-    TimePasses,
-    Crashes,
+    Crash(usize),
 }
 
 /// A move, and the world after it or what it breaks.
 pub type Step = (Move, Result<World, String>);
 
 impl Model {
-    pub fn moves(&mut self, world: &World) -> Vec<Step> {
-        let mut steps = Vec::new();
-        self.edits(world, &mut steps);
-        self.takeovers(world, &mut steps);
-        self.late_arrivals(world, &mut steps);
+    pub fn moves(&mut self, world: &World, steps: &mut Vec<Step>) {
+        self.edited(world, steps);
+        self.takeovers(world, steps);
+        self.late_commits(world, steps);
         for at in 0..2 {
             if world.leaders[at] != 0 {
-                self.leader_moves(world, at, &mut steps);
+                self.leader_moves(world, at, steps);
             }
         }
-        steps
     }
 
-    fn edits(&mut self, world: &World, steps: &mut Vec<Step>) {
+    fn edited(&mut self, world: &World, steps: &mut Vec<Step>) {
         if world.budget.edits == 0 {
             return;
         }
-        for n in 0..self.setup.edits.len() {
-            let edit = self.setup.edits[n];
-            let Some((cluster, sight)) = self.clusters.get(world.cluster).edited(edit) else { continue };
-            let mut next = *world;
+        for edited in &*self.edits(world.cluster) {
+            let mut next = World { cluster: edited.cluster, ..*world };
             next.budget.edits -= 1;
             for leader in next.leaders.iter_mut().filter(|leader| **leader != 0) {
-                let mut told = self.leaders.get(*leader).clone();
-                match (edit, &sight) {
-                    (Edit::Namespace, _) => told.namespaces.push_back(cluster.namespace),
-                    (Edit::Plan(plan), _) => told.plans.push_back(plan),
-                    (_, Some(sight)) => told.sights.push_back(sight.clone()),
-                    (_, None) => {}
-                }
-                *leader = self.leaders.add(told);
+                *leader = self.with_news(*leader, edited.feed, edited.news);
             }
-            next.cluster = self.clusters.add(cluster);
-            steps.push((Move::Edit(edit), Ok(next)));
+            steps.push((Move::Edit(self.setup.edits[edited.edit]), Ok(next)));
         }
     }
 
@@ -87,35 +60,47 @@ impl Model {
         }
         let mut next = *world;
         next.budget.rivals -= u8::from(led);
-        steps.push((Move::Start(first.is_some()), self.begin(next)));
+        let begun = if led && !self.setup.old_leaders_go_on { self.depose(next) } else { Ok(next) };
+        steps.push((Move::Start(first.is_some()), begun.and_then(|world| self.begin(world))));
     }
 
-    /// A leader claims the ledger; the list it starts from is what the cluster is now.
+    /// The leader is alive and about to lose the ledger. From then on each of its commits is refused, so all that anybody
+    /// can notice of it is requests for events that are durable already: those under way, their repetitions, which tell
+    /// the same, and those that leave when it learns that its last commit landed. All of them may arrive or not, whatever
+    /// it is shown meanwhile; so it is enough that it learns, and is gone. (A world with `old_leaders_go_on` has the rest.)
+    fn depose(&mut self, mut world: World) -> Result<World, String> {
+        let leader = self.leaders.get(world.leaders[0]).clone();
+        if let Some(Commit { batch, landed: true }) = leader.commit {
+            let learns = self.learns(&leader, batch);
+            world = self.follow(world, 0, &learns)?;
+        }
+        Ok(self.exit(world, 0))
+    }
+
+    /// A leader claims the ledger; the lists it starts from are what the cluster is now.
     pub fn begin(&mut self, mut world: World) -> Result<World, String> {
         let claimed = self.ledgers.get(world.ledger).claimed();
-        let (term, version, durable) = (claimed.term, claimed.version, claimed.entries.seq);
+        let mut leader =
+            Leader { term: claimed.term, version: claimed.version, durable: claimed.entries.seq, ..Leader::default() };
         let ledger = self.add_ledger(claimed);
         self.set_ledger(&mut world, ledger);
+        for (feed, list) in self.lists(world.cluster) {
+            leader.feeds[feed as usize].push(list);
+        }
         let Self { automaton, setup, ledgers, clusters, .. } = self;
-        let cluster = clusters.get(world.cluster);
-        let reaction = automaton.start(setup, ledger, ledgers.get(ledger), cluster)?;
-        let list = Sight::List(cluster.rv, cluster.objects().copied().collect());
-        let leader = Leader { term, version, durable, sights: [list].into(), ..Leader::default() };
-        let at = usize::from(world.leaders[0] != 0);
-        self.react(world, at, leader, &reaction)
+        let reaction = automaton.start(setup, ledger, ledgers.get(ledger), clusters.get(world.cluster))?;
+        let (number, started) = self.react(leader, &reaction)?;
+        world.leaders[usize::from(world.leaders[0] != 0)] = number;
+        let term = self.ledgers.get(ledger).term;
+        self.say(&mut world, term, &started)?;
+        Ok(world)
     }
 
-    fn late_arrivals(&mut self, world: &World, steps: &mut Vec<Step>) {
+    fn late_commits(&mut self, world: &World, steps: &mut Vec<Step>) {
         if world.strays == 0 {
             return;
         }
-        let Strays { requests, commits } = self.strays.get(world.strays).clone();
-        for told in requests {
-            let mut next = *world;
-            self.arrive(&mut next, told);
-            steps.push((Move::RequestArrives(told), Ok(next)));
-        }
-        for batch in commits {
+        for batch in self.strays.get(world.strays).commits.clone() {
             let version = self.ledgers.get(world.ledger).version;
             if let Some(ledger) = self.landed(world.ledger, version, batch) {
                 let mut next = *world;
@@ -126,145 +111,73 @@ impl Model {
     }
 
     fn leader_moves(&mut self, world: &World, at: usize, steps: &mut Vec<Step>) {
-        let leader = self.leaders.get(world.leaders[at]).clone();
-        let mut push = |doing, step| steps.push((Move::Leader(at, doing), step));
-        if let Some(sight) = leader.sights.front().cloned() {
-            let mut leader = leader.clone();
-            leader.sights.pop_front();
-            push(Doing::Sees(sight.clone()), self.input(*world, at, leader, Input::Sees(sight)));
-        }
-        if let Some(&has) = leader.namespaces.front() {
-            let mut leader = leader.clone();
-            leader.namespaces.pop_front();
-            push(Doing::SeesNamespace(has), self.input(*world, at, leader, Input::Namespace(has)));
-        }
-        if let Some(&plan) = leader.plans.front() {
-            let mut leader = leader.clone();
-            leader.plans.pop_front();
-            push(Doing::SeesPlan(plan), self.input(*world, at, leader, Input::Replan(plan)));
-        }
-        match leader.commit {
-            Some(Commit { batch, landed: false }) => match self.landed(world.ledger, leader.version, batch) {
-                Some(ledger) => push(Doing::CommitLands(batch), Ok(self.commit_lands(*world, at, ledger))),
-                None => push(Doing::CommitRefused, Ok(self.exit(*world, at))),
-            },
-            Some(Commit { batch, landed: true }) => {
-                let number = self.automaton.batches.get(batch).number;
-                let leader = Leader { commit: None, ..leader.clone() };
-                push(Doing::LearnsOfCommit, self.input(*world, at, leader, Input::Committed(number)));
+        let version = self.leaders.get(world.leaders[at]).version;
+        for local in &*self.locals(world.leaders[at]) {
+            let mut next = *world;
+            if let Doing::CommitArrives(batch) = local.doing {
+                let Some(ledger) = self.landed(world.ledger, version, batch) else {
+                    steps.push((Move::Leader(at, local.doing), Ok(self.exit(next, at))));
+                    continue;
+                };
+                self.set_ledger(&mut next, ledger);
             }
-            None => {}
+            steps.push((Move::Leader(at, local.doing), self.follow(next, at, local)));
         }
-        for n in 0..leader.requests.len() {
-            self.request_moves(world, at, &leader, n, &mut push);
-        }
-        if self.automaton.state(leader.operator).wakes {
-            push(Doing::TimePasses, self.input(*world, at, leader, Input::Tick));
+        if world.budget.answers > 0 {
+            self.answers(world, at, steps);
         }
         if world.budget.crashes > 0 {
             let mut next = self.exit(*world, at);
             next.budget.crashes -= 1;
-            push(Doing::Crashes, Ok(next));
+            steps.push((Move::Crash(at), Ok(next)));
         }
     }
 
-    fn request_moves(
-        &mut self,
-        world: &World,
-        at: usize,
-        leader: &Leader,
-        n: usize,
-        push: &mut impl FnMut(Doing, Result<World, String>),
-    ) {
-        let Request { attempt, at: place } = leader.requests[n];
-        let told = self.automaton.told(attempt);
-        let mut answered = leader.clone();
-        answered.requests.remove(n);
-        match place {
-            Place::Stuck => return,
-            Place::OnItsWay => {
-                let (mut next, mut leader) = (*world, leader.clone());
-                leader.requests[n].at = Place::Arrived;
-                next.leaders[at] = self.leaders.add(leader);
-                self.arrive(&mut next, told);
-                push(Doing::RequestArrives(told), Ok(next));
-                if world.budget.refused > 0 {
-                    let mut next = *world;
-                    next.budget.refused -= 1;
-                    let input = Input::Answered(attempt, Answer::Refused);
-                    push(Doing::Answered(told, Answer::Refused), self.input(next, at, answered.clone(), input));
-                }
-            }
-            Place::Arrived => {
-                let input = Input::Answered(attempt, Answer::Good);
-                push(Doing::Answered(told, Answer::Good), self.input(*world, at, answered.clone(), input));
-            }
-        }
-        if world.budget.lost > 0 {
-            let mut next = *world;
-            next.budget.lost -= 1;
-            if place == Place::OnItsWay {
-                self.add_stray_request(&mut next, told);
-            }
-            let input = Input::Answered(attempt, Answer::Lost);
-            push(Doing::Answered(told, Answer::Lost), self.input(next, at, answered, input));
-        }
-    }
-
-    fn input(&mut self, world: World, at: usize, leader: Leader, input: Input) -> Result<World, String> {
-        let reaction = self.automaton.step(&self.setup, leader.operator, input)?;
-        self.react(world, at, leader, &reaction)
-    }
-
-    /// The leader becomes what its reaction says; what it wishes is under way.
-    fn react(&mut self, mut world: World, at: usize, mut leader: Leader, reaction: &Reaction) -> Result<World, String> {
-        leader.operator = reaction.operator;
-        if let Some(batch) = reaction.commit {
-            if leader.commit.is_some() {
-                return Err("two commits are under way".to_owned());
-            }
-            leader.commit = Some(Commit { batch, landed: false });
-        }
-        for &attempt in &reaction.requests {
+    fn answers(&mut self, world: &World, at: usize, steps: &mut Vec<Step>) {
+        let number = world.leaders[at];
+        for n in 0..self.leaders.get(number).requests.len() {
+            let attempt = self.leaders.get(number).requests[n];
             let told = self.automaton.told(attempt);
-            self.check_request(&world, &leader, told)?;
-            let mut endpoint = self.endpoints.get(world.endpoint).clone();
-            endpoint.say(told, leader.term == self.ledgers.get(world.ledger).term)?;
-            world.endpoint = self.endpoints.add(endpoint);
-            let at = if world.budget.sends > 0 { Place::OnItsWay } else { Place::Stuck };
-            world.budget.sends = world.budget.sends.saturating_sub(1);
-            leader.requests.push(Request { attempt, at });
+            for answer in [Answer::Good, Answer::Lost, Answer::Refused] {
+                let mut next = *world;
+                next.budget.answers -= 1;
+                match answer {
+                    Answer::Good => self.arrive(&mut next, told),
+                    Answer::Lost if next.budget.lost > 0 => {
+                        next.budget.lost -= 1;
+                        self.lose_sight(&mut next, &[told]);
+                    }
+                    Answer::Refused if next.budget.refused > 0 => next.budget.refused -= 1,
+                    Answer::Lost | Answer::Refused => continue,
+                }
+                let local = self.answered(number, attempt, answer);
+                steps.push((Move::Leader(at, local.doing), self.follow(next, at, &local)));
+            }
         }
-        world.leaders[at] = self.leaders.add(leader);
+    }
+
+    /// The leader becomes what it becomes; the requests that it starts are noted.
+    fn follow(&mut self, mut world: World, at: usize, local: &Local) -> Result<World, String> {
+        let (number, started) = local.after.clone()?;
+        let term = self.leaders.get(number).term;
+        world.leaders[at] = number;
+        self.say(&mut world, term, &started)?;
         Ok(world)
     }
 
-    fn check_request(&self, world: &World, leader: &Leader, told: Told) -> Result<(), String> {
-        let Told { uid, sequence, .. } = told;
-        let ledger = self.ledgers.get(world.ledger);
-        let recorded = leader.term != ledger.term || ledger.has_sending(&crate::cluster::uid(uid), sequence);
-        if sequence > leader.durable || !recorded {
-            return Err(format!("#{sequence} of uid-{uid} is sent before its record is durable"));
-        }
-        if leader.requests.iter().any(|other| self.automaton.told(other.attempt).uid == uid) {
-            return Err(format!("two requests are under way for uid-{uid}"));
-        }
-        if self.automaton.state(leader.operator).suspended {
-            return Err(format!("#{sequence} of uid-{uid} is sent while the subscription is suspended"));
+    /// Requests are started by the leader of that term.
+    fn say(&mut self, world: &mut World, term: u8, started: &[Told]) -> Result<(), String> {
+        for &told in started {
+            let ledger = self.ledgers.get(world.ledger);
+            let current = ledger.term == term;
+            if current && !ledger.has_sending(told.uid, told.sequence) {
+                return Err(format!("{told} is sent, and the ledger has no record of it"));
+            }
+            let mut endpoint = self.endpoints.get(world.endpoint).clone();
+            endpoint.say(told, current)?;
+            world.endpoint = self.endpoints.add(endpoint);
         }
         Ok(())
-    }
-
-    fn commit_lands(&mut self, mut world: World, at: usize, ledger: u32) -> World {
-        self.set_ledger(&mut world, ledger);
-        let mut leader = self.leaders.get(world.leaders[at]).clone();
-        leader.version = self.ledgers.get(ledger).version;
-        if let Some(commit) = &mut leader.commit {
-            commit.landed = true;
-            leader.durable = leader.durable.max(reach(self.automaton.batches.get(commit.batch)));
-        }
-        world.leaders[at] = self.leaders.add(leader);
-        world
     }
 
     /// The leader is no more; what it had under way may still arrive.
@@ -274,9 +187,8 @@ impl Model {
         if at == 0 {
             world.leaders = [world.leaders[1], 0];
         }
-        for request in leader.requests.iter().filter(|request| request.at != Place::Arrived) {
-            self.add_stray_request(&mut world, self.automaton.told(request.attempt));
-        }
+        let unanswered: Vec<Told> = leader.requests.iter().map(|attempt| self.automaton.told(*attempt)).collect();
+        self.lose_sight(&mut world, &unanswered);
         if let Some(Commit { batch, landed: false }) = leader.commit
             && leader.version == self.ledgers.get(world.ledger).version
         {
@@ -287,61 +199,56 @@ impl Model {
         world
     }
 
-    fn add_stray_request(&mut self, world: &mut World, told: Told) {
-        if !self.endpoints.get(world.endpoint).ignores(told) {
-            let mut strays = self.strays.get(world.strays).clone();
-            strays.requests.insert(told);
-            world.strays = self.strays.add(strays);
-        }
+    /// Nobody will ever know whether these arrive, or when.
+    fn lose_sight(&mut self, world: &mut World, requests: &[Told]) {
+        let endpoint = self.endpoints.get(world.endpoint);
+        let mut strays = self.strays.get(world.strays).clone();
+        strays.requests.extend(requests.iter().filter(|told| !endpoint.ignores(**told)));
+        world.strays = self.strays.add(strays);
     }
 
-    /// The endpoint gets a request; strays that it would ignore from now on are forgotten.
+    /// The endpoint has a request for certain; strays that it would ignore from now on are forgotten.
     fn arrive(&mut self, world: &mut World, told: Told) {
-        let mut endpoint = self.endpoints.get(world.endpoint).clone();
-        endpoint.receive(told);
+        let Self { endpoints, arrivals, .. } = self;
+        world.endpoint = *arrivals.entry((world.endpoint, told)).or_insert_with(|| {
+            let mut endpoint = endpoints.get(world.endpoint).clone();
+            endpoint.receive(told);
+            endpoints.add(endpoint)
+        });
         if world.strays != 0 {
+            let endpoint = self.endpoints.get(world.endpoint);
             let mut strays = self.strays.get(world.strays).clone();
             strays.requests.retain(|stray| !endpoint.ignores(*stray));
             world.strays = self.strays.add(strays);
         }
-        world.endpoint = self.endpoints.add(endpoint);
     }
 
     /// The ledger was written; commits on top of the version before are refused from now on.
     fn set_ledger(&mut self, world: &mut World, ledger: u32) {
         world.ledger = ledger;
-        if world.strays != 0 {
+        if world.strays != 0 && !self.strays.get(world.strays).commits.is_empty() {
             let mut strays = self.strays.get(world.strays).clone();
             strays.commits.clear();
             world.strays = self.strays.add(strays);
         }
     }
 
-    pub fn cluster(&self, world: &World) -> &Cluster {
-        self.clusters.get(world.cluster)
-    }
-
     /// A move as a line of a story.
-    pub fn tell(&self, step: &Move) -> String {
-        let commit = |batch: &u32| brief(self.automaton.batches.get(*batch));
+    pub fn tell(&self, step: Move) -> String {
+        let commit = |batch: u32| brief(self.automaton.batches.get(batch));
         match step {
             Move::Edit(edit) => format!("edit: {edit:?}"),
             Move::Start(false) => "a leader starts".to_owned(),
             Move::Start(true) => "a RIVAL takes over".to_owned(),
-            Move::RequestArrives(told) => format!("a late request arrives: {told}"),
-            Move::CommitLands(batch) => format!("a late commit lands: {}", commit(batch)),
+            Move::CommitLands(batch) => format!("a late commit arrives: {}", commit(batch)),
+            Move::Crash(at) => format!("[{at}] CRASHES"),
             Move::Leader(at, doing) => {
                 let what = match doing {
-                    Doing::Sees(sight) => format!("sees {sight:?}"),
-                    Doing::SeesNamespace(has) => format!("sees the namespace's label: {has}"),
-                    Doing::SeesPlan(plan) => format!("gets plan {plan}"),
-                    Doing::CommitLands(batch) => format!("its commit lands: {}", commit(batch)),
-                    Doing::CommitRefused => "its commit is refused, it exits".to_owned(),
+                    Doing::Hears(news) => format!("hears {}", self.automaton.inputs.get(news)),
+                    Doing::CommitArrives(batch) => format!("its commit arrives: {}", commit(batch)),
                     Doing::LearnsOfCommit => "learns that its commit landed".to_owned(),
-                    Doing::RequestArrives(told) => format!("its request arrives: {told}"),
                     Doing::Answered(told, answer) => format!("is answered {answer:?}: {told}"),
                     Doing::TimePasses => "wakes up".to_owned(),
-                    Doing::Crashes => "CRASHES".to_owned(),
                 };
                 format!("[{at}] {what}")
             }

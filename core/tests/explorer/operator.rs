@@ -1,29 +1,28 @@
 //! One leader as shipped: selection and engine, driven the way the operator drives them, with a clock of its own that
 //! stands still but for the moments the engine asks for.
 
+use std::fmt;
+use std::rc::Rc;
+
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Engine};
-use changehook_core::object::{SourceEvent, Unreadable};
+use changehook_core::object::SourceEvent;
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::Plan;
 use changehook_core::select::{Observation, Seen, Selection};
 
-use crate::cluster::{Cluster, Sight, number, source};
+use crate::cluster::{News, number, source};
 use crate::durable::Ledger;
-use crate::intern::digest_of_text;
-use crate::setup::Setup;
+use crate::intern::{digest, digest_of_text};
+use crate::setup::{NEVER, Setup};
 
 /// What happens to a leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
-    Sees(Sight),
-    /// The namespace has, or has lost, the label.
-    Namespace(bool),
-    /// The subscription was edited.
-    Replan(u8),
+    Hears(News),
     /// The commit of that number is durable.
     Committed(u64),
-    /// What came of a request.
+    /// What came of an attempt, by its number.
     Answered(u32, Answer),
     /// Nothing, until the engine wants to be woken.
     Tick,
@@ -45,10 +44,11 @@ pub struct Wishes {
     pub requests: Vec<Attempt>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Operator {
     engine: Engine,
-    selection: Selection,
+    /// Shared between the many states of a leader that differ in its engine alone; and its digest.
+    selection: (Rc<Selection>, u64),
     now: Now,
     plan: u8,
     namespace: bool,
@@ -56,14 +56,14 @@ pub struct Operator {
 
 impl Operator {
     /// Takes over a ledger that it has claimed. Its clock is later than any earlier leader's.
-    pub fn start(setup: &Setup, ledger: &Ledger, cluster: &Cluster) -> (Self, Wishes) {
+    pub fn start(setup: &Setup, ledger: &Ledger, plan: u8, namespace: bool) -> (Self, Wishes) {
         let now = Now { mono: 0, wall: i64::from(ledger.term) };
         let mut operator = Self {
             engine: Engine::claim(setup.settings, ledger.entries.clone(), now),
-            selection: Selection::new(),
+            selection: (Rc::new(Selection::new()), 0),
             now,
-            plan: cluster.plan,
-            namespace: cluster.namespace,
+            plan,
+            namespace,
         };
         operator.assign(setup, false);
         let wishes = operator.pump();
@@ -72,27 +72,19 @@ impl Operator {
 
     pub fn take(&mut self, setup: &Setup, input: &Input, attempt_of: impl Fn(u32) -> Attempt) -> Wishes {
         match input {
-            Input::Sees(sight) => {
-                for kind in 0..setup.kinds() {
-                    for event in sight.events(kind, |place| setup.kind_of(place)) {
-                        let concerned = match sight {
-                            Sight::Upsert(object) | Sight::Deleted(object, _) => setup.kind_of(object.place) == kind,
-                            Sight::List(..) => true,
-                        };
-                        if concerned {
-                            self.hear(setup, kind, event);
-                        }
-                    }
-                }
-            }
-            Input::Namespace(has) => {
+            Input::Hears(News::Namespace(has)) => {
                 self.namespace = *has;
                 let seen = self.look_again(setup);
                 self.show(seen, false);
             }
-            Input::Replan(plan) => {
+            Input::Hears(News::Plan(plan)) => {
                 self.plan = *plan;
                 self.assign(setup, true);
+            }
+            Input::Hears(news @ (News::Upsert(_) | News::Deleted(..) | News::List(..))) => {
+                for event in news.events(setup) {
+                    self.hear(setup, news.feed(setup), event);
+                }
             }
             Input::Committed(number) => self.engine.committed(self.now, *number),
             Input::Answered(request, answer) => {
@@ -105,8 +97,8 @@ impl Operator {
             }
             Input::Tick => {
                 if let Some(at) = self.engine.wake_at() {
-                    let by = at.saturating_sub(self.now.mono);
-                    self.now = Now { mono: self.now.mono + by, wall: self.now.wall + by as i64 };
+                    // The wall clock is only ever shown; standing still it tells no two states apart.
+                    self.now.mono = self.now.mono.max(at);
                 }
             }
         }
@@ -122,7 +114,7 @@ impl Operator {
                 Action::Send(attempt) => wishes.requests.push(*attempt),
             }
         }
-        self.engine.take_changed();
+        self.engine.forget_what_is_only_shown();
         wishes
     }
 
@@ -133,9 +125,8 @@ impl Operator {
         self.show(seen, edited);
         for interest in &plan.interests {
             let from = (0..setup.kinds()).map(source).find(|source| source.gvk == interest.gvk);
-            if let Some(rv) = from.and_then(|source| self.selection.synced(&source)) {
-                let all_read = Unreadable::Named(Vec::new());
-                self.engine.synced(self.now, &plan.id, &interest.gvk.group_kind(), rv, &all_read);
+            if let Some(synced) = from.and_then(|source| self.selection.0.synced(&source)) {
+                self.engine.conclude(self.now, &plan.id, &interest.gvk.group_kind(), &synced);
             }
         }
     }
@@ -144,20 +135,25 @@ impl Operator {
     fn look_again(&mut self, setup: &Setup) -> Vec<Observation> {
         let sources: Vec<_> = (0..setup.kinds()).map(source).collect();
         let mut seen = Vec::new();
-        self.selection.plan(setup.plan(self.plan), &sources, &mut seen);
+        let plan = setup.plan(self.plan);
+        self.select(|selection| selection.plan(plan, &sources, &mut seen));
         seen
     }
 
+    fn select<T>(&mut self, change: impl FnOnce(&mut Selection) -> T) -> T {
+        let (selection, digest) = &mut self.selection;
+        let changed = change(Rc::make_mut(selection));
+        *digest = digest_of_text(selection);
+        changed
+    }
+
     fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
-        let unreadable =
-            if let SourceEvent::ListEnded { unreadable, .. } = &event { Some(unreadable.clone()) } else { None };
         let mut seen = Vec::new();
         let source = source(kind);
-        let synced = self.selection.apply(&source, event, &mut seen);
+        let synced = self.select(|selection| selection.apply(&source, event, &mut seen));
         self.show(seen, false);
-        if let (Some(synced), Some(unreadable)) = (synced, unreadable) {
-            let id = &setup.plan(self.plan).id;
-            self.engine.synced(self.now, id, &source.gvk.group_kind(), synced.rv, &unreadable);
+        if let Some(synced) = synced {
+            self.engine.conclude(self.now, &setup.plan(self.plan).id, &source.gvk.group_kind(), &synced);
         }
     }
 
@@ -177,16 +173,23 @@ impl Operator {
         }
     }
 
+    pub fn digest(&self) -> u64 {
+        digest(&(
+            digest_of_text(&self.engine),
+            self.selection.1,
+            self.now.mono,
+            self.now.wall,
+            self.plan,
+            self.namespace,
+        ))
+    }
+
     pub fn wakes(&self) -> bool {
-        self.engine.wake_at().is_some()
+        self.engine.wake_at().is_some_and(|at| at < NEVER)
     }
 
     pub fn audit(&self) -> Vec<String> {
         self.engine.audit()
-    }
-
-    pub fn digest(&self) -> u64 {
-        digest_of_text(self)
     }
 
     /// The plan it has.
@@ -219,4 +222,20 @@ impl Operator {
 
 fn failed(class: Class, reason: Reason, http_status: Option<u16>) -> Outcome {
     Outcome::Failed(Failure { class, reason, http_status, message: String::new(), retry_after: None })
+}
+
+impl From<News> for Input {
+    fn from(news: News) -> Self {
+        Self::Hears(news)
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hears(News::List(kind, rv, objects)) => write!(f, "list of kind {kind} at rv {rv}: {objects:?}"),
+            Self::Hears(news) => write!(f, "{news:?}"),
+            Self::Committed(_) | Self::Answered(..) | Self::Tick => write!(f, "{self:?}"),
+        }
+    }
 }

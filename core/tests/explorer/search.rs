@@ -1,10 +1,10 @@
 //! Breadth-first search: every world that can be reached, each once, the nearest first.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
 
+use crate::intern::{Set, digest};
+use crate::moves::Step;
 use crate::world::{Model, World};
 
 /// What a search came to.
@@ -29,7 +29,7 @@ pub struct Found {
 /// Looks at up to `limit` states.
 pub fn explore(model: &mut Model, root: World, limit: usize) -> Report {
     let begun = Instant::now();
-    let mut search = Search { model, seen: HashSet::default(), parents: Vec::new() };
+    let mut search = Search { model, seen: Set::default(), parents: Vec::new() };
     let (depth, end) = search.run(root, limit);
     let (states, size) = (search.parents.len(), search.model.size());
     let (complete, found) = match end {
@@ -43,7 +43,7 @@ pub fn explore(model: &mut Model, root: World, limit: usize) -> Report {
 
 struct Search<'a> {
     model: &'a mut Model,
-    seen: HashSet<u64, BuildHasherDefault<AsItIs>>,
+    seen: Set<u64>,
     /// Of each state: the state it was first reached from, and which of that one's moves led to it.
     parents: Vec<(u32, u8)>,
 }
@@ -58,22 +58,23 @@ enum End {
 impl Search<'_> {
     fn run(&mut self, root: World, limit: usize) -> (usize, End) {
         let mut layer = vec![(root, 0)];
-        self.seen.insert(Model::digest(&root));
+        self.seen.insert(digest(&root));
         self.parents.push((0, 0));
-        let mut depth = 0;
+        let (mut depth, mut steps) = (0, Vec::<Step>::new());
         while !layer.is_empty() {
             let mut next = Vec::new();
             for (world, state) in layer {
                 if let Err(wrong) = self.model.check(&world) {
                     return (depth, End::Wrong(state, wrong, None));
                 }
-                for (n, (_, after)) in self.model.moves(&world).into_iter().enumerate() {
+                self.model.moves(&world, &mut steps);
+                for (n, (_, after)) in steps.drain(..).enumerate() {
                     let n = u8::try_from(n).expect("a world has far fewer than 256 moves");
                     let after = match after {
                         Ok(after) => after,
                         Err(wrong) => return (depth, End::Wrong(state, wrong, Some(n))),
                     };
-                    if self.seen.insert(Model::digest(&after)) {
+                    if self.seen.insert(digest(&after)) {
                         next.push((after, u32::try_from(self.parents.len()).expect("limited")));
                         self.parents.push((state, n));
                     }
@@ -99,29 +100,13 @@ impl Search<'_> {
         let (mut world, mut path) = (Some(root), Vec::new());
         for n in numbers.into_iter().rev() {
             let Some(at) = world else { break };
-            let (step, after) = self.model.moves(&at).swap_remove(n as usize);
-            path.push(self.model.tell(&step));
+            let mut steps = Vec::new();
+            self.model.moves(&at, &mut steps);
+            let (step, after) = steps.swap_remove(n as usize);
+            path.push(self.model.tell(step));
             world = after.ok();
         }
         path
-    }
-}
-
-/// Digests are hashes already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only digests are hashed");
-    }
-
-    fn write_u64(&mut self, digest: u64) {
-        self.0 = digest;
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! What it tells depends on the ledger and the cluster alone, so it is found out once for all the worlds that share them.
 
+use std::collections::BTreeMap;
+
 use changehook_core::engine::{Attempt, Batch};
 
-use crate::cluster::{Cluster, Sight};
+use crate::cluster::Cluster;
 use crate::durable::Ledger;
 use crate::endpoint::Told;
 use crate::operator::{Answer, Input, Operator, Wishes};
@@ -17,7 +19,8 @@ const BOUND: usize = 200;
 pub struct Settlement {
     pub told: Vec<Told>,
     pub parked: Vec<u8>,
-    pub ledger: Ledger,
+    /// Each object, and its content if it is selected.
+    pub wanted: BTreeMap<u8, Option<u8>>,
 }
 
 struct Run<'a> {
@@ -41,15 +44,19 @@ pub fn settle(setup: &Setup, ledger: &Ledger, cluster: &Cluster) -> Result<Settl
     if let Some(told) = again.told.first() {
         return Err(format!("a restart with nothing changed sends {told:?}"));
     }
-    Ok(Settlement { told, parked, ledger })
+    let wanted = cluster.objects().map(|object| {
+        (object.uid, Some(object.content).filter(|_| cluster.namespace && setup.selects(cluster.plan, object)))
+    });
+    Ok(Settlement { told, parked, wanted: wanted.collect() })
 }
 
 impl Run<'_> {
     fn to_the_end(&mut self, cluster: &Cluster) -> Result<Operator, String> {
-        let (mut operator, wishes) = Operator::start(self.setup, &self.ledger, cluster);
+        let (mut operator, wishes) = Operator::start(self.setup, &self.ledger, cluster.plan, cluster.namespace);
         self.grant(&mut operator, wishes)?;
-        let list = Sight::List(cluster.rv, cluster.objects().copied().collect());
-        self.input(&mut operator, &Input::Sees(list), None)?;
+        for kind in 0..self.setup.kinds() {
+            self.input(&mut operator, &cluster.list(self.setup, kind).into(), None)?;
+        }
         while operator.wakes() {
             self.input(&mut operator, &Input::Tick, None)?;
         }

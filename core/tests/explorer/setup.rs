@@ -6,14 +6,14 @@ use changehook_core::engine::Settings;
 use changehook_core::plan::{ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId};
 use changehook_core::retry::RetryPolicy;
 
-use crate::cluster::{Edit, kind};
+use crate::cluster::{Edit, Object, kind};
 
 /// How often each thing may still happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub edits: u8,
-    /// Requests that reach the endpoint; further ones stay under way until their sender dies.
-    pub sends: u8,
+    /// Requests that come to an end; further ones stay under way until their sender dies.
+    pub answers: u8,
     pub crashes: u8,
     /// Answers that never come.
     pub lost: u8,
@@ -31,10 +31,15 @@ pub struct Setup {
     pub settings: Settings,
     pub edits: Vec<Edit>,
     pub budget: Budget,
+    /// A leader that was taken over from goes on in every way it can, instead of in the ways that make a difference.
+    pub old_leaders_go_on: bool,
 }
 
 /// Every wait is as long as that, so that time passes in equal steps.
 const STEP: u64 = 1_500;
+
+/// Nobody waits so long.
+pub const NEVER: u64 = u64::MAX / 4;
 
 impl Setup {
     /// One kind, everything with the label x.
@@ -43,9 +48,10 @@ impl Setup {
             name,
             places: places.to_vec(),
             plans: Vec::new(),
-            settings: Settings { ack_delay: STEP, unsent_pause: STEP, ..Settings::default() },
+            settings: Settings { ack_delay: 0, unsent_pause: STEP, stall_after: NEVER, ..Settings::default() },
             edits: Vec::new(),
             budget,
+            old_leaders_go_on: false,
         };
         setup.plans.push(setup.plan_of("x"));
         setup
@@ -94,6 +100,12 @@ impl Setup {
         let resumed = Plan { suspended: false, ..self.plan(plan).clone() };
         let at = self.plans.iter().position(|plan| *plan == resumed);
         at.map_or(plan, |at| u8::try_from(at).expect("a world has few plans"))
+    }
+
+    pub fn selects(&self, plan: u8, object: &Object) -> bool {
+        let row = object.row(self.kind_of(object.place));
+        let interest = self.plan(plan).interests.iter().find(|interest| interest.gvk == *row.gvk);
+        interest.is_some_and(|interest| interest.selector.matches(&row))
     }
 
     pub fn plan(&self, number: u8) -> &Plan {

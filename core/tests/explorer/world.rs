@@ -1,14 +1,15 @@
 //! A state of the whole world, as a handful of numbers, and the tables that the numbers point into.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::hash::Hash;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::automaton::Automaton;
-use crate::cluster::{Cluster, Sight};
+use crate::cluster::{Cluster, News};
 use crate::durable::Ledger;
 use crate::endpoint::{Endpoint, Told};
-use crate::intern::{Hashed, Pool, digest, digest_of_text};
+use crate::intern::{Pool, Set, Table};
+use crate::leader::{Leader, Local};
+use crate::operator::Answer;
 use crate::settle::{Settlement, settle};
 use crate::setup::{Budget, Setup};
 
@@ -23,64 +24,45 @@ pub struct World {
     pub budget: Budget,
 }
 
-/// A leader, what is on its way to it, and what it has under way.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Leader {
-    pub operator: u32,
-    pub term: u8,
-    /// The ledger's version that its next commit is made on top of.
-    pub version: u8,
-    /// The highest of its sequences that is durable.
-    pub durable: u64,
-    pub sights: VecDeque<Sight>,
-    pub namespaces: VecDeque<bool>,
-    pub plans: VecDeque<u8>,
-    pub commit: Option<Commit>,
-    pub requests: Vec<Request>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Commit {
-    pub batch: u32,
-    /// It is in the ledger, and its writer does not know yet.
-    pub landed: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Request {
-    pub attempt: u32,
-    pub at: Place,
-}
-
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    OnItsWay,
-    /// The endpoint has it; the answer is on its way.
-    Arrived,
-    /// Nothing comes of it as long as its sender lives: the world has seen enough requests.
-    Stuck,
-}
-
 /// What outlived its sender.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Strays {
+    /// They have arrived, or will, or never will. When does not matter: an endpoint that ignores what is not higher ends
+    /// with the highest that arrives, in whatever order, and no sender sees what it holds. So an arrival is no step of
+    /// its own, and one world stands for all that differ in it.
     pub requests: BTreeSet<Told>,
     /// Commits on top of the ledger's present version; others would be refused.
     pub commits: BTreeSet<u32>,
 }
 
+/// The tables. What is in them was computed once, for all the worlds that need it.
 pub struct Model {
     pub setup: Setup,
     pub automaton: Automaton,
     pub clusters: Pool<Cluster>,
-    pub ledgers: Pool<Ledger>,
+    pub ledgers: Pool<Rc<Ledger>>,
     pub endpoints: Pool<Endpoint>,
     pub strays: Pool<Strays>,
     pub leaders: Pool<Leader>,
-    checked: HashSet<u64>,
-    landings: Hashed<(u32, u32), Option<u32>>,
-    settlements: Hashed<(u32, u32), Rc<Result<Settlement, String>>>,
+    pub edits: Table<u32, Rc<[Edited]>>,
+    pub locals: Table<u32, Rc<[Local]>>,
+    pub answers: Table<(u32, u32, Answer), Local>,
+    pub heard: Table<(u32, u8, u32), u32>,
+    pub arrivals: Table<(u32, Told), u32>,
+    pub checked: Set<u64>,
+    landings: Table<(u32, u32), Option<u32>>,
+    settlements: Table<(u32, u32), Rc<Result<Settlement, String>>>,
+}
+
+/// The cluster after an edit, and what there is to hear of it, by whom.
+#[derive(Clone, Debug)]
+pub struct Edited {
+    /// Its place among the world's edits.
+    pub edit: usize,
+    pub cluster: u32,
+    pub feed: u8,
+    /// A number of the automaton's inputs.
+    pub news: u32,
 }
 
 impl Model {
@@ -93,9 +75,14 @@ impl Model {
             endpoints: Pool::default(),
             strays: Pool::default(),
             leaders: Pool::default(),
-            checked: HashSet::new(),
-            landings: Hashed::default(),
-            settlements: Hashed::default(),
+            edits: Table::default(),
+            locals: Table::default(),
+            answers: Table::default(),
+            heard: Table::default(),
+            arrivals: Table::default(),
+            checked: Set::default(),
+            landings: Table::default(),
+            settlements: Table::default(),
         };
         // Number 0 of each: nothing.
         model.leaders.add(Leader::default());
@@ -105,7 +92,7 @@ impl Model {
     }
 
     pub fn add_ledger(&mut self, ledger: Ledger) -> u32 {
-        self.ledgers.number(digest_of_text(&ledger), ledger)
+        self.ledgers.number(ledger.digest(), Rc::new(ledger))
     }
 
     /// What the ledger is once the batch, made on top of its version `base`, has landed; `None` if it is refused.
@@ -124,26 +111,38 @@ impl Model {
 
     pub fn settlement(&mut self, ledger: u32, cluster: u32) -> Rc<Result<Settlement, String>> {
         let Self { setup, ledgers, clusters, settlements, .. } = self;
-        let entry = settlements.entry((ledger, cluster));
-        Rc::clone(entry.or_insert_with(|| Rc::new(settle(setup, ledgers.get(ledger), clusters.get(cluster)))))
+        let settled = || Rc::new(settle(setup, ledgers.get(ledger), clusters.get(cluster)));
+        Rc::clone(settlements.entry((ledger, cluster)).or_insert_with(settled))
     }
 
-    /// Whether this is asked for the first time.
-    pub fn is_new(&mut self, key: &impl Hash) -> bool {
-        self.checked.insert(digest(key))
+    /// What may be done to a cluster.
+    pub fn edits(&mut self, cluster: u32) -> Rc<[Edited]> {
+        if let Some(edits) = self.edits.get(&cluster) {
+            return Rc::clone(edits);
+        }
+        let mut edits = Vec::new();
+        for (edit, what) in self.setup.edits.clone().into_iter().enumerate() {
+            let Some((after, news)) = self.clusters.get(cluster).edited(what) else { continue };
+            let feed = news.feed(&self.setup);
+            let news = self.automaton.inputs.add(news.into());
+            edits.push(Edited { edit, cluster: self.clusters.add(after), feed, news });
+        }
+        let edits: Rc<[Edited]> = edits.into();
+        self.edits.insert(cluster, Rc::clone(&edits));
+        edits
     }
 
-    pub fn digest(world: &World) -> u64 {
-        digest(world)
+    /// What a list of each kind shows now.
+    pub fn lists(&mut self, cluster: u32) -> Vec<(u8, u32)> {
+        let (cluster, setup) = (self.clusters.get(cluster), &self.setup);
+        let lists: Vec<News> = (0..setup.kinds()).map(|kind| cluster.list(setup, kind)).collect();
+        lists.into_iter().map(|news| (news.feed(&self.setup), self.automaton.inputs.add(news.into()))).collect()
     }
 
-    /// How much was computed: leaders' states, their steps, ledgers, settlements.
+    /// How much was computed.
     pub fn size(&self) -> String {
         let (states, steps) = self.automaton.size();
-        format!(
-            "{states} engine states, {steps} engine steps, {} ledgers, {} settlements",
-            self.ledgers.len(),
-            self.settlements.len()
-        )
+        let (ledgers, settlements) = (self.ledgers.len(), self.settlements.len());
+        format!("{states} engine states, {steps} engine steps, {ledgers} ledgers, {settlements} settlements")
     }
 }

@@ -82,10 +82,8 @@ impl World {
         self.seen = seen;
         let leader = &mut self.leaders[at];
         for (interest, source) in plan.interests.iter().zip(&sources) {
-            if let Some(rv) = leader.selection.synced(source) {
-                let kind = interest.gvk.group_kind();
-                let unreadable = leader.selection.unreadable(source);
-                leader.engine.synced(self.now, &plan.id, &kind, rv, &unreadable);
+            if let Some(synced) = leader.selection.synced(source) {
+                leader.engine.conclude(self.now, &plan.id, &interest.gvk.group_kind(), &synced);
             }
         }
         self.note_assignment(number, &plan, &before, live);

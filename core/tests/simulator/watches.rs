@@ -1,7 +1,7 @@
 //! What a leader hears of the cluster, as the operator's driver hands it to selection and engine.
 
 use changehook_core::object::{SourceEvent, Unreadable};
-use changehook_core::select::{Observation, Seen};
+use changehook_core::select::{Observation, Seen, Synced};
 
 use crate::brief;
 use crate::cluster::KINDS;
@@ -103,34 +103,30 @@ impl World {
         self.tell(|| format!("leader {at} hears of kind {kind}: {}", brief::event(&event)));
         let source = self.kinds[kind].source.clone();
         let leader = &mut self.leaders[at];
-        let mut listed = None;
-        let mut absent = false;
         match &event {
             SourceEvent::ListStarted => leader.listing[kind] = true,
             // Also within a list: what is declared of it must not be newer than the source is known to be.
             SourceEvent::Upsert(row) => leader.engine.source_at(&source, row.rv),
             SourceEvent::Deleted { rv, .. } => leader.engine.source_at(&source, *rv),
-            SourceEvent::ListEnded { rv, unreadable } => {
+            SourceEvent::ListEnded { rv, .. } => {
                 leader.listing[kind] = false;
                 leader.engine.source_at(&source, *rv);
-                listed = Some(unreadable.clone());
             }
-            SourceEvent::KindAbsent => (leader.listing[kind], absent) = (false, true),
+            SourceEvent::KindAbsent => leader.listing[kind] = false,
             SourceEvent::Unreadable(_) => {}
         }
         let mut seen = std::mem::take(&mut self.seen);
         let synced = leader.selection.apply(&source, event, &mut seen);
         self.show(at, &mut seen, false);
         self.seen = seen;
-        let synced = synced.filter(|_| listed.is_some()).map(|synced| synced.rv);
-        if absent || synced.is_some() {
-            self.complete(at, kind, synced, &listed.unwrap_or_else(all_read));
+        if let Some(synced) = synced {
+            self.complete(at, kind, &synced);
         }
         true
     }
 
-    /// A list of the kind is complete as of this version; without one, the kind is not installed.
-    fn complete(&mut self, at: usize, kind: usize, synced: Option<u64>, unreadable: &Unreadable) {
+    /// A list of the kind is complete, or the kind is not installed.
+    fn complete(&mut self, at: usize, kind: usize, synced: &Synced) {
         let gvk = self.kinds[kind].gvk.clone();
         let group_kind = gvk.group_kind();
         let current = at + 1 == self.leaders.len();
@@ -141,16 +137,18 @@ impl World {
             }
             if current {
                 self.inform(number, || match synced {
-                    Some(rv) => Input::Listed { kind, rv, unreadable: numbers_of(unreadable) },
-                    None => Input::KindAbsent { kind },
+                    Synced::Listed { rv, unreadable } => {
+                        Input::Listed { kind, rv: *rv, unreadable: numbers_of(unreadable) }
+                    }
+                    Synced::Absent => Input::KindAbsent { kind },
                 });
             }
             let (leader, id) = (&mut self.leaders[at], &self.plans[number].id);
-            leader.sights[number].listed[kind] |= *unreadable == all_read();
-            match synced {
-                Some(rv) => leader.engine.synced(self.now, id, &group_kind, rv, unreadable),
-                None => leader.engine.kind_absent(self.now, id, &group_kind),
-            }
+            leader.sights[number].listed[kind] |= match synced {
+                Synced::Listed { unreadable, .. } => *unreadable == all_read(),
+                Synced::Absent => true,
+            };
+            leader.engine.conclude(self.now, id, &group_kind, synced);
         }
     }
 

@@ -1,9 +1,11 @@
 //! What the driver does at its edges. What it decides is core's, and tested there.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use changehook_core::ledger::{Entries, Usage};
-use changehook_core::object::Gvk;
+use changehook_core::object::{Gvk, Unreadable};
 use changehook_core::plan::{ChangeTypes, Claims, Interest, Policy, Selector};
 use changehook_core::retry::RetryPolicy;
 use prometheus_client::registry::Registry;
@@ -72,6 +74,21 @@ fn assignment() -> (Assignment, SourceId) {
 
 /// Lets a driver take a baseline, which has to be committed, and gives how it ended and how many commits were begun.
 async fn baseline(leads: bool) -> (Result<(), DriverError>, usize) {
+    let store = Arc::new(Counting::default());
+    let (ended, _) = drive(&store, leads, vec![event(SourceEvent::ListStarted), event(list_ended(7))]).await;
+    (ended, store.commits.load(Ordering::Relaxed))
+}
+
+fn event(event: SourceEvent) -> Sighted {
+    Sighted::Event(event)
+}
+
+fn list_ended(rv: u64) -> SourceEvent {
+    SourceEvent::ListEnded { rv, unreadable: Unreadable::Named(Vec::new()) }
+}
+
+/// Lets a driver see all this and take a baseline; gives how it ended and what the last life had left.
+async fn drive(store: &Arc<Counting>, leads: bool, seen: Vec<Sighted>) -> (Result<(), DriverError>, Entries) {
     let policy = testing::loopback();
     let http = testing::http_client(policy.clone(), testing::ScriptedLookup::default());
     let secrets = Secrets::new(testing::kube_client(([127, 0, 0, 1], 9).into()));
@@ -82,11 +99,14 @@ async fn baseline(leads: bool) -> (Result<(), DriverError>, usize) {
     let (recheck, _rechecks) = mpsc::channel(8);
     let stop = CancellationToken::new();
     let start = Instant::now();
+    let recalled = Arc::new(Mutex::new(None));
+    let recalling = Arc::clone(&recalled);
     let inputs = Inputs {
         sightings,
         commands,
         told,
         recheck,
+        recall: Box::new(move |entries| *recalling.lock().unwrap() = Some(entries.clone())),
         now: Box::new(move || Now { mono: start.elapsed().as_millis() as u64 + 1000, wall: 1_767_609_000_000 }),
         random: Box::new(|| 0),
         leads: Arc::new(move || leads),
@@ -94,24 +114,23 @@ async fn baseline(leads: bool) -> (Result<(), DriverError>, usize) {
         watches_stop: stop.clone(),
         stop: stop.clone(),
     };
-    let store = Arc::new(Counting::default());
     let metrics = Metrics::register(&mut Registry::default());
-    let driver = Driver::<_, Sighting>::claim(Settings::default(), store.clone(), courier, metrics, inputs);
+    let driver = Driver::<_, Sighting>::claim(Settings::default(), Arc::clone(store), courier, metrics, inputs);
     let driver = driver.await.unwrap();
     let (assignment, source) = assignment();
     command.send(Command::Assign(Box::new(assignment))).await.unwrap();
     let source = Arc::new(source);
-    let unreadable = Unreadable::Named(Vec::new());
-    for event in [SourceEvent::ListStarted, SourceEvent::ListEnded { rv: 7, unreadable }] {
-        sight.send(Sighting { source: source.clone(), event: Some(event) }).await.unwrap();
+    for seen in seen {
+        sight.send(Sighting { source: source.clone(), seen }).await.unwrap();
     }
     let driver = tokio::spawn(driver.run());
     while let Some(told) = views.recv().await {
-        if told.view.baseline_at.is_some() {
+        if told.view.live {
             stop.cancel();
         }
     }
-    (driver.await.unwrap(), store.commits.load(Ordering::Relaxed))
+    let recalled = recalled.lock().unwrap().take().expect("recalled before anything else");
+    (driver.await.unwrap(), recalled)
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,4 +140,29 @@ async fn without_the_lease_nothing_is_committed_and_the_driver_ends() {
     let (ended, commits) = baseline(false).await;
     assert!(matches!(ended, Err(DriverError::NotLeading)), "{ended:?}");
     assert_eq!(commits, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_highest_version_that_a_source_has_shown_is_recalled_by_the_next_life() {
+    let source = assignment().1;
+    let store = Arc::new(Counting::default());
+    let (namespace, uid) = (Some("team".into()), "u".into());
+    let deleted = SourceEvent::Deleted { namespace, uid, rv: 9 };
+    let seen = [SourceEvent::ListStarted, list_ended(7), deleted, SourceEvent::ListStarted, list_ended(8)];
+    let (_, recalled) = drive(&store, true, seen.map(event).into()).await;
+    assert_eq!(recalled.sources, BTreeMap::new());
+    let (_, recalled) = drive(&store, true, vec![event(SourceEvent::ListStarted), event(list_ended(7))]).await;
+    assert_eq!(recalled.sources, BTreeMap::from([(source, 9)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_that_count_anew_are_not_measured_by_the_former_ones() {
+    let source = assignment().1;
+    for anew in [Sighted::Rewound, event(SourceEvent::KindAbsent)] {
+        let store = Arc::new(Counting::default());
+        let list = |rv| [event(SourceEvent::ListStarted), event(list_ended(rv))];
+        let seen = list(7).into_iter().chain([anew]).chain(list(3)).collect();
+        drive(&store, true, seen).await.0.unwrap();
+        assert_eq!(store.claim().await.unwrap().sources, BTreeMap::from([(source.clone(), 3)]));
+    }
 }

@@ -24,6 +24,7 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!(config.log_filter, telemetry::DEFAULT_FILTER);
     assert_eq!(config.shutdown_grace(), Duration::from_secs(25));
     assert_eq!(config.max_in_flight, 512);
+    assert_eq!(config.relist_interval(), Duration::from_hours(1));
     let durations = config.lease_durations().unwrap();
     assert_eq!(durations.lease(), Duration::from_secs(15));
     assert_eq!(durations.renew_deadline(), Duration::from_secs(10));
@@ -43,6 +44,7 @@ fn every_flag_is_read() {
         "--log-filter=debug,kube_client=info",
         "--shutdown-grace-seconds=5",
         "--max-in-flight=1",
+        "--relist-interval-seconds=5",
         "--lease-duration-seconds=4",
         "--lease-renew-deadline-seconds=3",
         "--lease-retry-period-seconds=1",

@@ -38,7 +38,12 @@ impl Asked {
     }
 
     pub(super) fn is_page(&self) -> bool {
-        self.is_list() && self.get("limit") != "1"
+        self.is_list() && self.get("limit") != "1" && !self.is_comparison()
+    }
+
+    /// A list of names only.
+    pub(super) fn is_comparison(&self) -> bool {
+        self.is_list() && self.accept.contains("PartialObjectMetadataList")
     }
 }
 
@@ -172,6 +177,15 @@ impl Api {
         let mut inner = self.inner();
         inner.rv += 1;
         inner.objects.remove(name);
+    }
+
+    /// The storage is set back: there are only these objects, and all watches break.
+    pub(super) fn restore(&self, rv: u64, objects: &[(&str, u64)]) {
+        let mut inner = self.inner();
+        inner.rv = rv;
+        inner.objects = objects.iter().map(|(name, rv)| ((*name).to_owned(), object(name, *rv))).collect();
+        inner.log.clear();
+        inner.feeds.clear();
     }
 
     /// An object that is listed and watched as this text.

@@ -1,5 +1,6 @@
 //! Sources against the small API server, with what they report as short words.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use changehook_core::object::{Gvk, ObjectName, SourceEvent, SourceId, Unreadable};
@@ -9,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::api::Api;
 use crate::watch::metrics::Metrics;
-use crate::watch::{Report, Settings, SourceState, Sources};
+use crate::watch::{Connection, Report, Settings, SourceState, Sources};
 
 /// How long a test waits for what must come.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -44,9 +45,13 @@ fn named(name: &ObjectName) -> String {
     format!("?{}/{}", name.namespace.as_deref().unwrap_or_default(), name.name)
 }
 
-/// `list`, `a@3`, `-a@5`, `end@7`, `end@7 ?ns/b`, `?ns/b`, `absent`, `stopped`.
+/// `list`, `a@3`, `-a@5`, `end@7`, `end@7 ?ns/b`, `?ns/b`, `absent`, `rewound`, `stopped`.
 fn word(report: &Report) -> String {
-    let Report::Event { event, .. } = report else { return "stopped".into() };
+    let event = match report {
+        Report::Event { event, .. } => event,
+        Report::Rewound { .. } => return "rewound".into(),
+        Report::Stopped { .. } => return "stopped".into(),
+    };
     match event {
         SourceEvent::ListStarted => "list".into(),
         SourceEvent::Upsert(row) => format!("{}@{}", row.name, row.rv),
@@ -64,14 +69,29 @@ fn word(report: &Report) -> String {
 impl Bench {
     pub(super) async fn new(settings: Settings) -> Self {
         let api = Api::start().await;
-        let mut config = kube::Config::new(api.uri.parse().unwrap());
-        config.default_retry = false;
-        let client = kube::Client::try_from(config).unwrap();
+        let another = api.clone();
+        Self::between(api, another, settings)
+    }
+
+    /// Where a new connection reaches another API server.
+    pub(super) fn between(api: Api, another: Api, settings: Settings) -> Self {
+        let client = |api: &Api| {
+            let mut config = kube::Config::new(api.uri.parse().unwrap());
+            config.default_retry = false;
+            kube::Client::try_from(config).unwrap()
+        };
+        let connection = Connection {
+            shared: client(&api),
+            another: Arc::new(move || {
+                let client = client(&another);
+                Box::pin(async move { Some(client) })
+            }),
+        };
         let (reports_to, reports) = mpsc::channel(1);
         let (notices_to, notices) = mpsc::channel(1);
         let cancel = CancellationToken::new();
         let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
-        let sources = Sources::new(client, reports_to, notices_to, metrics.clone(), cancel.clone(), settings);
+        let sources = Sources::new(connection, reports_to, notices_to, metrics.clone(), cancel.clone(), settings);
         Self { api, sources, metrics, reports, notices, _cancel: cancel.drop_guard() }
     }
 

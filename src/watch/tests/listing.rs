@@ -99,6 +99,23 @@ async fn an_expired_continue_token_begins_the_list_again_and_its_replacement_is_
 }
 
 #[tokio::test]
+async fn a_continue_token_that_expires_while_objects_are_deleted_shows_none_of_them() {
+    let mut bench = Bench::new(pages_of_two()).await;
+    bench.api.streaming(false);
+    for name in ["a", "b", "c", "d", "e"] {
+        bench.api.set(name);
+    }
+    bench.api.trick(|asked| asked.get("continue") == "2", Answer::Plain(410, String::new()));
+    let _held = bench.sources.acquire(widgets());
+    // the first page waits for the reader, and two of the objects go: one that it shows, and one that it does not
+    bench.expect(&["list", "a@101"]).await;
+    bench.api.lose("a");
+    bench.api.lose("d");
+    bench.expect(&["b@102", "list", "b@102", "c@103", "e@105", "end@107"]).await;
+    assert_eq!(bench.metrics.restarts(Restart::List), 1);
+}
+
+#[tokio::test]
 async fn a_page_too_large_is_asked_for_with_fewer_objects() {
     let mut bench = Bench::new(Settings { page_size: 4, page_bytes: 500, ..quick() }).await;
     bench.api.streaming(false);

@@ -2,7 +2,10 @@
 
 mod absence;
 mod api;
+mod behind;
 mod bench;
+mod comparing;
 mod listing;
+mod second_look;
 mod sharing;
 mod watching;

@@ -5,6 +5,7 @@
 mod access;
 mod extremes;
 mod faults;
+mod healing;
 mod kinds;
 mod lists;
 mod relist;
@@ -127,12 +128,22 @@ impl World {
 
     /// Waits until what was told to `/NAME` is as `wanted` says, and gives it.
     async fn until_told(&self, name: &str, what: &str, wanted: impl Fn(&[Telling]) -> bool) -> Vec<Telling> {
+        self.until_told_within(name, what, LATER, wanted).await
+    }
+
+    async fn until_told_within(
+        &self,
+        name: &str,
+        what: &str,
+        within: Duration,
+        wanted: impl Fn(&[Telling]) -> bool,
+    ) -> Vec<Telling> {
         let path = format!("/{name}");
         let enough = |all: &[Request]| {
             let told: Vec<Telling> = all.iter().filter(|request| request.path() == path).map(Telling::read).collect();
             wanted(&told)
         };
-        let reached = self.receiver.wait_until(enough, LATER).await;
+        let reached = self.receiver.wait_until(enough, within).await;
         let told = self.told(name);
         if let Err(error) = reached {
             let words: Vec<String> = told.iter().map(Telling::words).collect();
@@ -177,15 +188,33 @@ struct Faulty {
 impl Faulty {
     /// With the kind Widget installed.
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with other settings than the usual ones.
+    async fn start_with(settings: &[(&'static str, &str)]) -> Self {
         let mut world = World::private().await;
         world.widgets().await;
         let proxy = FaultProxy::start(world.plane()).await.expect("a proxy starts");
         let mut options = world.operator_options();
         options.server_override = Some(proxy.url());
+        options.settings.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         options.ready_within = LATER;
         let operator = Operator::start(options).await.expect("the operator gets ready");
         world.operator = Some(Arc::new(operator));
         Self { world, proxy }
+    }
+
+    /// Stops the operator in order.
+    async fn stop(&self) {
+        let ended = self.world.operator().stop().await.expect("it stops");
+        assert!(ended.success(), "{}", self.world.operator().log());
+    }
+
+    /// Another life of the operator that was stopped.
+    async fn start_again(&mut self) {
+        let operator = self.world.operator().again().await.expect("the operator gets ready again");
+        self.world.operator = Some(Arc::new(operator));
     }
 
     /// All ways to Widgets fail so from now on, and what is open breaks.

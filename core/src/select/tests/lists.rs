@@ -108,10 +108,11 @@ fn synced_tells_the_last_complete_list() {
     assert_eq!(bench.selection.apply(&source, SourceEvent::ListStarted, &mut out), None);
     bench.upsert("a", "x", "u", 5);
     assert_eq!(bench.selection.synced(&source), None);
-    assert_eq!(bench.selection.apply(&source, complete(7), &mut out), Some(Synced { rv: 7 }));
-    assert_eq!(bench.selection.synced(&source), Some(7));
+    assert_eq!(bench.selection.apply(&source, complete(7), &mut out), Some(listed(7, &[])));
+    assert_eq!(bench.selection.synced(&source), Some(listed(7, &[])));
     assert_eq!(bench.selection.apply(&source, SourceEvent::ListStarted, &mut out), None);
-    assert_eq!(bench.selection.synced(&source), Some(7));
+    let nothing_gone = Synced::Listed { rv: 7, unreadable: Unreadable::Unknown };
+    assert_eq!(bench.selection.synced(&source), Some(nothing_gone));
     bench.selection.drop_source(&source);
     assert_eq!(bench.selection.synced(&source), None);
 }
@@ -167,7 +168,8 @@ fn a_list_with_a_nameless_unreadable_object_proves_nothing_absent() {
     bench.tell(SourceEvent::ListStarted);
     assert_eq!(bench.upsert("a", "y", "v", 6), ["s v selected 6 relist"]);
     assert_eq!(bench.tell(SourceEvent::ListEnded { rv: 20, unreadable: Unreadable::Unknown }), NOTHING);
-    assert_eq!((bench.selection.rows(), bench.selection.synced(&bench.source)), (2, Some(20)));
+    let synced = Synced::Listed { rv: 20, unreadable: Unreadable::Unknown };
+    assert_eq!((bench.selection.rows(), bench.selection.synced(&bench.source)), (2, Some(synced)));
 }
 
 #[test]
@@ -176,18 +178,83 @@ fn an_absent_kind_takes_every_object_with_it() {
     let (source, mut out) = (bench.source.clone(), Vec::new());
     bench.upsert("a", "x", "u", 5);
     bench.upsert("b", "x", "v", 9);
-    assert_eq!(bench.selection.apply(&source, SourceEvent::KindAbsent, &mut out), Some(Synced { rv: 9 }));
+    assert_eq!(bench.selection.apply(&source, SourceEvent::KindAbsent, &mut out), Some(Synced::Absent));
     assert_eq!(out.iter().map(text).collect::<Vec<_>>(), ["s u gone 9 relist"]);
-    assert_eq!((bench.selection.rows(), bench.selection.synced(&source)), (0, Some(9)));
+    assert_eq!((bench.selection.rows(), bench.selection.synced(&source)), (0, Some(Synced::Absent)));
     assert_eq!(bench.tell(SourceEvent::KindAbsent), NOTHING);
     assert_eq!(bench.list(30, &[("a", "u2", 25)]), ["s u2 selected 25 relist"]);
 }
 
 #[test]
-fn a_kind_that_was_never_there_is_synced_at_nothing() {
+fn a_kind_that_was_never_there_is_known_to_be_absent_until_a_list_begins() {
     let mut bench = Bench::with_namespace_a();
     assert_eq!(bench.tell(SourceEvent::KindAbsent), NOTHING);
-    assert_eq!(bench.selection.synced(&bench.source), Some(0));
+    assert_eq!(bench.selection.synced(&bench.source), Some(Synced::Absent));
+    bench.tell(SourceEvent::ListStarted);
+    assert_eq!(bench.selection.synced(&bench.source), None);
+    bench.tell(complete(7));
+    assert_eq!(bench.selection.synced(&bench.source), Some(listed(7, &[])));
+}
+
+#[test]
+fn what_could_not_be_read_is_handed_to_whoever_comes_later_until_it_can_be_read_or_is_gone() {
+    let mut bench = Bench::with_namespace_a();
+    let synced = |bench: &Bench| bench.selection.synced(&bench.source);
+    let unreadable = |names: &[&str]| Unreadable::Named(names.iter().map(|name| named("a", name)).collect());
+    bench.tell(SourceEvent::ListStarted);
+    bench.tell(SourceEvent::ListEnded { rv: 20, unreadable: unreadable(&["x", "y"]) });
+    bench.upsert("a", "z", "z", 21);
+    bench.tell(SourceEvent::Unreadable(named("a", "z")));
+    assert_eq!(synced(&bench), Some(listed(20, &["x", "y", "z"])));
+    bench.upsert("a", "y", "y", 22);
+    bench.tell(deleted("a", "z", 23));
+    assert_eq!(synced(&bench), Some(listed(20, &["x"])));
+    // a list that has begun has not named it yet
+    bench.tell(SourceEvent::ListStarted);
+    assert_eq!(synced(&bench), Some(Synced::Listed { rv: 20, unreadable: Unreadable::Unknown }));
+    bench.upsert("a", "y", "y", 22);
+    bench.tell(SourceEvent::ListEnded { rv: 30, unreadable: unreadable(&["w"]) });
+    assert_eq!(synced(&bench), Some(listed(30, &["w"])));
+}
+
+#[test]
+fn the_deletion_of_what_was_never_read_is_told_to_those_who_see_its_namespace() {
+    let mut bench = Bench::with_namespace_a();
+    let source = bench.source.clone();
+    bench.plan("t", &[(&source, Some("b"), app(None))]);
+    bench.list(10, &[]);
+    assert_eq!(bench.tell(deleted("a", "odd", 11)), NOTHING);
+    bench.tell(SourceEvent::ListStarted);
+    bench.tell(SourceEvent::ListEnded { rv: 20, unreadable: Unreadable::Named(vec![named("a", "odd")]) });
+    assert_eq!(bench.tell(deleted("a", "odd", 21)), ["s odd gone 21 watch"]);
+    bench.tell(SourceEvent::ListStarted);
+    bench.tell(SourceEvent::ListEnded { rv: 30, unreadable: Unreadable::Unknown });
+    assert_eq!(bench.tell(deleted("b", "nameless", 31)), ["t nameless gone 31 watch"]);
+}
+
+#[test]
+fn when_versions_count_anew_lower_ones_are_newer_and_what_the_next_list_does_not_show_is_gone() {
+    let mut bench = Bench::with_namespace_a();
+    let source = bench.source.clone();
+    bench.list(500, &[("a", "kept", 400), ("a", "lost", 410), ("a", "odd", 420)]);
+    bench.selection.rewind(&source);
+    assert_eq!(bench.selection.synced(&source), None);
+    bench.tell(SourceEvent::ListStarted);
+    assert_eq!(bench.upsert("a", "kept", "kept", 40), ["s kept selected 40 relist"]);
+    assert_eq!(bench.upsert("a", "kept", "kept", 39), NOTHING);
+    assert_eq!(bench.upsert("a", "odd", "other", 41), ["s odd gone 41 relist", "s other selected 41 relist"]);
+    assert_eq!(bench.tell(complete(50)), ["s lost gone 50 relist"]);
+    assert_eq!(bench.tell(deleted("a", "kept", 51)), ["s kept gone 51 watch"]);
+}
+
+#[test]
+fn when_versions_count_anew_the_same_version_is_told_again() {
+    let mut bench = Bench::with_namespace_a();
+    let source = bench.source.clone();
+    bench.list(500, &[("a", "same", 40)]);
+    bench.selection.rewind(&source);
+    assert_eq!(bench.list(50, &[("a", "same", 40)]), ["s same selected 40 relist"]);
+    assert_eq!(bench.list(51, &[("a", "same", 40)]), NOTHING);
 }
 
 #[test]

@@ -82,6 +82,11 @@ fn complete(rv: u64) -> SourceEvent {
     SourceEvent::ListEnded { rv, unreadable: Unreadable::Named(Vec::new()) }
 }
 
+/// What is known after a list of `rv` that could not read these objects of namespace `a`.
+fn listed(rv: u64, unreadable: &[&str]) -> Synced {
+    Synced::Listed { rv, unreadable: Unreadable::Named(unreadable.iter().map(|name| named("a", name)).collect()) }
+}
+
 /// One watched kind, and what it tells, in a form short enough to compare: `sub uid what rv by`.
 struct Bench {
     selection: Selection,
