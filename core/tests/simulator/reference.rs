@@ -119,10 +119,9 @@ impl Slot {
                 match acked {
                     _ if self.sending.is_some() => Want::Tell { change, rv, fp },
                     None if adoptable => Want::Adopt,
-                    None => Want::Tell { change, rv, fp },
                     Some((of, _)) if of == rv => Want::Nothing,
                     Some((_, told)) if told == fp => Want::Nothing,
-                    Some(_) => Want::Tell { change, rv, fp },
+                    None | Some(_) => Want::Tell { change, rv, fp },
                 }
             }
             (_, None) if self.sending.is_none() => Want::Nothing,
