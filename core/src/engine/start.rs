@@ -59,9 +59,7 @@ impl Engine {
             Verdict::Parked => true,
             Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => false,
         };
-        let looks = !broken(Rule::LaunchLooksAgain);
-        if (wanted || !looks)
-            && (!desk.is_silent() || !looks)
+        if (wanted && !desk.is_silent() || broken(Rule::LaunchLooksAgain))
             && !self.shared.draining
             && !self.shared.journal.is_stalled(now)
             && let Some(event) = event(desk, key, slot, sending)

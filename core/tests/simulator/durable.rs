@@ -92,7 +92,9 @@ impl Durable {
         let sources = batch.as_ref().map(|batch| batch.sources.clone());
         let records = batch.as_ref().map(|batch| batch.records.clone()).unwrap_or_default();
         let Writes { creates, head } = hold.keeper.prepare(records, sources, fold);
-        creates.into_iter().for_each(|stored| self.store(stored));
+        for stored in creates {
+            self.store(stored);
+        }
         Put { base: hold.version, head, batch }
     }
 
@@ -146,7 +148,9 @@ impl Durable {
         for part in parts {
             let found: Found = part.reads().into_iter().map(|name| (name, self.disk[&name].clone())).collect();
             let (stored, done): (Vec<Stored>, Done) = part.write(&found).expect("nothing is lost");
-            stored.into_iter().for_each(|stored| self.store(stored));
+            for stored in stored {
+                self.store(stored);
+            }
             folded.add(done);
         }
         folded
