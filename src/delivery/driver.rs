@@ -351,7 +351,11 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.engine.rewind(now);
                 self.selection.rewind(&source);
             }
-            Sighted::Stopped => self.selection.drop_source(&source),
+            Sighted::Stopped => {
+                // the ledger keeps what somebody needs; within this life the source itself remembers
+                self.engine.forget_source(&source);
+                self.selection.drop_source(&source);
+            }
         }
     }
 
@@ -360,7 +364,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             SourceEvent::Upsert(row) => self.engine.source_at(source, row.rv),
             SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.engine.source_at(source, *rv),
             // a kind that is installed again may count its versions from one
-            SourceEvent::KindAbsent => self.engine.source_anew(source),
+            SourceEvent::KindAbsent => self.engine.forget_source(source),
             SourceEvent::ListStarted | SourceEvent::Unreadable(_) => {}
         }
         let synced = self.selection.apply(source, event, &mut self.seen);

@@ -244,8 +244,8 @@ impl Engine {
         self.shared.journal.sources.get(source).copied()
     }
 
-    /// The source's versions count anew: what it has shown so far says nothing about what is to come.
-    pub fn source_anew(&mut self, source: &SourceId) {
+    /// What the source has shown so far says nothing about what is to come, or nobody needs it any more.
+    pub fn forget_source(&mut self, source: &SourceId) {
         self.shared.journal.sources.remove(source);
     }
 
