@@ -92,14 +92,14 @@ impl Kubernetes {
         };
         let cluster = self.until("read the cluster's identity (get on the Namespace kube-system)", cluster).await?;
         let cluster = cluster.unwrap_or_default();
-        let mut lost = None;
+        let mut loss = None;
         loop {
             let names = self.until("list the ledger", || self.objects.names()).await?.unwrap_or_default();
             let found = self.until("read the ledger's head", || self.objects.get(Name::Head)).await?;
             let claimant = |own: String| Claimant { cluster: cluster.clone(), own, holder: self.holder };
             let Some(found) = found else {
-                let (head, loss) = keeper::claim(None, &claimant(String::new()), names)?;
-                lost = lost.or(loss);
+                let (head, found_out) = keeper::claim(None, &claimant(String::new()), names)?;
+                loss = loss.or(found_out);
                 self.check_leader()?;
                 // Whatever came of it is seen by reading again; a Head that was created is claimed like any other.
                 if let Err(error) = self.objects.create(Name::Head, &codec::encode(&Form::Head(head))).await {
@@ -108,12 +108,13 @@ impl Kubernetes {
                 }
                 continue;
             };
-            let (head, loss) = keeper::claim(Some(&found.bytes), &claimant(found.uid.clone()), names)?;
+            let (head, found_out) = keeper::claim(Some(&found.bytes), &claimant(found.uid.clone()), names)?;
+            loss = loss.or(found_out);
             let bytes = codec::encode(&Form::Head(head));
             match head::write(&self.objects, &bytes, &found, &*self.is_leader).await {
-                Ok(written) => return Ok((written, lost.or(loss))),
+                Ok(written) => return Ok((written, loss)),
                 // A former leader's last commit came in between, or the Head was deleted: look again.
-                Err(LedgerError::Fenced | LedgerError::Deleted) => lost = lost.or(loss),
+                Err(LedgerError::Fenced | LedgerError::Deleted) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -199,7 +200,7 @@ impl Kubernetes {
         for _ in 1..FOLD_TRIES {
             match call().await {
                 Err(error @ (CallError::Conflict | CallError::Unknown(_))) => {
-                    pauses.pause("fold the ledger", &error).await
+                    pauses.pause("fold the ledger", &error).await;
                 }
                 other @ (Ok(_) | Err(CallError::NotFound)) => return other,
             }

@@ -21,7 +21,7 @@ use crate::chain::chain;
 /// For one call that reads or writes one object.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// For one page of a list.
-const LIST_TIMEOUT: Duration = Duration::from_secs(60);
+const LIST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Objects a page.
 const PAGE: u32 = 100;
 /// What an object takes beside its blob: names, versions, managedFields.

@@ -141,14 +141,15 @@ async fn stop(
     match &end {
         End::Told(signal) => tracing::info!(%signal, grace_seconds = grace.as_secs(), "stopping"),
         End::Died(end) => tracing::error!(reason = %end, "stopping, because a task died"),
-        // nothing is finished in an orderly way by a replica that may be one of two
-        End::Lost(lost) => return Err(lost.clone().into()),
+        // the drain is over before it begins
+        End::Lost(_) => {}
     }
     let drained = drain(signals, tasks, lease, grace).await;
     match end {
-        End::Told(_) | End::Lost(_) => drained,
-        // the death came first, so it is the reason
+        End::Told(_) => drained,
+        // these came first, so they are the reason
         End::Died(end) => Err(end.into()),
+        End::Lost(lost) => Err(lost.into()),
     }
 }
 
@@ -244,6 +245,7 @@ async fn drain(
 ) -> Result<(), OperatorError> {
     let drained = tokio::select! {
         biased;
+        // nothing is finished in an orderly way by a replica that may be one of two
         lost = lost(lease) => return Err(lost.into()),
         signal = signals.next() => return Err(OperatorError::Forced(signal)),
         drained = tasks.drain(grace) => drained,
@@ -307,5 +309,24 @@ mod tests {
         let end = End::Told(StopSignal::Terminate);
         let error = stop(end, &mut signals, &mut tasks, None, GRACE).await.unwrap_err();
         assert_eq!(error.to_string(), "task driver panicked: slot 7 is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_that_leads_no_more_ends_at_once_and_finishes_nothing() {
+        let mut signals = Signals::deaf().unwrap();
+        let mut tasks = Tasks::default();
+        tasks.spawn(Stage::Work, "driver", |_| std::future::pending::<()>());
+        let (lease, clock) = leader::lease::tests::lease();
+        clock.store(10_000, std::sync::atomic::Ordering::Relaxed);
+        let start = tokio::time::Instant::now();
+        let end = first_end(&mut signals, &mut tasks, Some(&lease)).await;
+        assert!(matches!(end, End::Lost(_)));
+        // whether it worked or had begun to stop
+        for end in [end, End::Told(StopSignal::Terminate)] {
+            let error = stop(end, &mut signals, &mut tasks, Some(&lease), GRACE).await.unwrap_err();
+            assert!(error.to_string().starts_with("failed to renew the Lease within 10 s"), "{error}");
+            assert_eq!(format!("{:?}", error.exit_code()), format!("{:?}", ExitCode::from(1)));
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 }

@@ -5,8 +5,7 @@ use changehook_core::ledger::Loss;
 use changehook_core::plan::{OnLoss, Requests};
 use serde_json::json;
 
-use super::super::*;
-use super::{UNKNOWN, at, now_at, told, verdict, view};
+use super::*;
 
 /// The same of the ledger alone.
 fn told_of_ledger(status: &SubscriptionStatus) -> Option<String> {

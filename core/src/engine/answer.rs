@@ -14,7 +14,7 @@ use crate::event::{Subject, event_id};
 use crate::ledger::{Acked, Fact};
 use crate::outcome::{Class, Failure, Outcome};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 impl Engine {
     /// What came of an attempt. `jitter` is a random number over the whole range.
@@ -149,6 +149,7 @@ impl Subscription {
         let recovery = if well { breaker.succeeded(max_in_flight) } else { breaker.alive(max_in_flight) };
         match recovery {
             Recovery::None => {}
+            Recovery::Over if broken(Rule::RecoveryReleases) => {}
             Recovery::Over => {
                 // Whatever is under way as a probe is an ordinary attempt from now on.
                 self.desk.probe = None;

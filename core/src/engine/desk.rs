@@ -17,6 +17,7 @@ use crate::Now;
 use crate::ledger::Recipe;
 use crate::object::{GroupKind, ObjectKey};
 use crate::plan::{Plan, Requests};
+use crate::proof::{Rule, broken};
 
 /// Where a kind's baseline stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub(super) struct Desk {
     pub baseline_at: Option<i64>,
     /// Kinds of which a list was complete since this process took over.
     pub listed: BTreeSet<Arc<GroupKind>>,
+    /// Of these, those of which one could read everything.
+    pub whole: BTreeSet<Arc<GroupKind>>,
     /// When that was so of all of them; wall clock.
     pub all_listed_at: Option<i64>,
     /// What was acknowledged before this sequence is owed again.
@@ -124,6 +127,7 @@ impl Desk {
             baselines: BTreeMap::new(),
             baseline_at: None,
             listed: BTreeSet::new(),
+            whole: BTreeSet::new(),
             all_listed_at: None,
             resync: 0,
             requests: (0, Requests::default()),
@@ -160,7 +164,7 @@ impl Desk {
 
     /// Nothing is sent: suspended, held, or a baseline is open.
     pub fn is_silent(&self) -> bool {
-        self.plan.suspended
+        (self.plan.suspended && !broken(Rule::SuspendedIsSilent))
             || self.plan.held
             || self.baselines.values().any(|baseline| matches!(baseline, Baseline::Open { .. }))
     }

@@ -15,7 +15,7 @@ use crate::Now;
 use crate::event::Event;
 use crate::ledger::{Fact, Sending};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// What came of a subscription's turn.
 enum Turn {
@@ -59,11 +59,12 @@ impl Engine {
             Verdict::Parked => true,
             Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => false,
         };
-        if wanted
-            && !desk.is_silent()
+        let looks = !broken(Rule::LaunchLooksAgain);
+        if (wanted || !looks)
+            && (!desk.is_silent() || !looks)
             && !self.shared.draining
             && !self.shared.journal.is_stalled(now)
-            && let Some(event) = event(desk, slot, sending)
+            && let Some(event) = event(desk, key, slot, sending)
             && let Some(permit) = &slot.permit
         {
             // The plan's host may be another one by now; what comes back with the answer is the permit's.
@@ -82,13 +83,22 @@ impl Engine {
             slot.phase = Phase::InFlight;
             desk.inherited.remove(key);
             self.shared.mark_changed(desk);
-            return Some(Attempt { event, number: slot.attempts, host });
+            let attempt = Attempt { event, number: slot.attempts, host };
+            if broken(Rule::OneUnderWay) {
+                self.shared.give_back(desk, slot);
+                slot.forget_subject();
+                subscription.reconsider(&mut self.shared, now, key);
+            }
+            return Some(attempt);
         }
         passed(if wanted { Mark::LaunchSilenced } else { Mark::LaunchWithheld });
         let named = slot.named.clone();
         desk.end_probe(key);
         self.shared.give_back(desk, slot);
         slot.forget_subject();
+        if let Some(at) = desk.next_chance(now) {
+            self.shared.wake(at, desk);
+        }
         subscription.reconsider(&mut self.shared, now, key);
         subscription.reconsider_namesakes(&mut self.shared, now, key, &named);
         None
@@ -307,13 +317,17 @@ fn hold_subject(now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) {
     }));
 }
 
-fn event(desk: &Desk, slot: &Slot, sending: Sending) -> Option<Event> {
+fn event(desk: &Desk, key: &ObjectKey, slot: &Slot, sending: Sending) -> Option<Event> {
     let declared = slot.declared.as_deref()?;
     Some(Event {
         subscription: desk.plan.id.clone(),
         sequence: sending.seq,
         change: sending.change,
-        subject: declared.subject.clone()?,
+        subject: if broken(Rule::SentAsDeclared) {
+            slot.subject(key, sending.change)
+        } else {
+            declared.subject.clone()?
+        },
         previous_version: declared.previous_version.clone(),
         observed_by: declared.by,
         detected_at: declared.detected_at,

@@ -11,7 +11,7 @@ use changehook_core::engine::{Attempt, Batch};
 use crate::cluster::Cluster;
 use crate::durable::Ledger;
 use crate::endpoint::Told;
-use crate::intern::{Table, Pool, digest_of_text};
+use crate::intern::{Pool, Table, digest_of_text};
 use crate::operator::{Input, Operator, Wishes};
 use crate::setup::Setup;
 
@@ -37,7 +37,11 @@ pub struct State {
 /// How a state came about.
 #[derive(Clone)]
 enum Origin {
-    Start { ledger: Rc<Ledger>, plan: u8, namespace: bool },
+    Start {
+        ledger: Rc<Ledger>,
+        plan: u8,
+        namespace: bool,
+    },
     /// By that input, in that state.
     Step(u32, u32),
 }
@@ -95,17 +99,21 @@ impl Automaton {
         operator: Operator,
         wishes: Wishes,
     ) -> Result<Reaction, String> {
-        let findings = operator.audit();
-        if !findings.is_empty() {
-            return Err(format!("the engine disagrees with itself: {}", findings.join("; ")));
-        }
         let Wishes { commit, requests } = wishes;
         let commit = commit.map(|batch| self.batches.number(digest_of_text(&batch), batch));
         let attempts = &mut self.attempts;
         let requests = requests.into_iter().map(|attempt| attempts.number(digest_of_text(&attempt), attempt)).collect();
+        let digest = operator.digest();
+        if let Some(operator) = self.states.known(digest) {
+            return Ok(Reaction { operator, commit, requests });
+        }
+        let findings = operator.audit();
+        if !findings.is_empty() {
+            return Err(format!("the engine disagrees with itself: {}", findings.join("; ")));
+        }
         let plan = operator.plan(setup);
         let (wakes, suspended, live) = (operator.wakes(), plan.suspended, operator.is_live(plan));
-        let number = self.states.number(digest_of_text(&operator), State { origin, wakes, suspended, live });
+        let number = self.states.number(digest, State { origin, wakes, suspended, live });
         self.keep(number, operator);
         Ok(Reaction { operator: number, commit, requests })
     }
@@ -115,7 +123,8 @@ impl Automaton {
         if let Some(operator) = self.recent.get(&number) {
             return operator.clone();
         }
-        let operator = match (self.former.remove(&number), self.states.get(number).origin.clone()) {
+        let kept = self.former.remove(&number);
+        let operator = match (kept, self.states.get(number).origin.clone()) {
             (Some(operator), _) => operator,
             (None, Origin::Start { ledger, plan, namespace }) => Operator::start(setup, &ledger, plan, namespace).0,
             (None, Origin::Step(from, input)) => {

@@ -31,6 +31,11 @@ impl<T> Pool<T> {
         })
     }
 
+    /// The number of a value that is here already.
+    pub fn known(&self, digest: u64) -> Option<u32> {
+        self.numbers.get(&digest).copied()
+    }
+
     pub fn get(&self, number: u32) -> &T {
         &self.values[number as usize]
     }

@@ -53,7 +53,7 @@ pub enum Doing {
 }
 
 impl Model {
-    /// All that may happen to the leader of that number.
+    /// What may happen to the leader of that number at any time.
     pub fn locals(&mut self, number: u32) -> Rc<[Local]> {
         if let Some(locals) = self.locals.get(&number) {
             return Rc::clone(locals);
@@ -78,15 +78,6 @@ impl Model {
             Some(Commit { batch, landed: true }) => locals.push(self.learns(&leader, batch)),
             None => {}
         }
-        for (n, &attempt) in leader.requests.iter().enumerate() {
-            let told = self.automaton.told(attempt);
-            for answer in [Answer::Good, Answer::Lost, Answer::Refused] {
-                let mut leader = leader.clone();
-                leader.requests.remove(n);
-                let input = self.automaton.inputs.add(Input::Answered(attempt, answer));
-                locals.push(self.local(Doing::Answered(told, answer), leader, input));
-            }
-        }
         if self.automaton.state(leader.operator).wakes {
             let input = self.automaton.inputs.add(Input::Tick);
             locals.push(self.local(Doing::TimePasses, leader, input));
@@ -94,6 +85,20 @@ impl Model {
         let locals: Rc<[Local]> = locals.into();
         self.locals.insert(number, Rc::clone(&locals));
         locals
+    }
+
+    /// The leader of that number is told what came of its attempt.
+    pub fn answered(&mut self, number: u32, attempt: u32, answer: Answer) -> Local {
+        if let Some(local) = self.answers.get(&(number, attempt, answer)) {
+            return local.clone();
+        }
+        let mut leader = self.leaders.get(number).clone();
+        leader.requests.retain(|other| *other != attempt);
+        let doing = Doing::Answered(self.automaton.told(attempt), answer);
+        let input = self.automaton.inputs.add(Input::Answered(attempt, answer));
+        let local = self.local(doing, leader, input);
+        self.answers.insert((number, attempt, answer), local.clone());
+        local
     }
 
     pub fn learns(&mut self, leader: &Leader, batch: u32) -> Local {

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::cluster::Edit;
 use crate::durable::brief;
 use crate::endpoint::Told;
-use crate::leader::{Commit, Doing, Leader};
+use crate::leader::{Commit, Doing, Leader, Local};
 use crate::operator::Answer;
 use crate::world::{Model, World};
 
@@ -71,9 +71,8 @@ impl Model {
     fn depose(&mut self, mut world: World) -> Result<World, String> {
         let leader = self.leaders.get(world.leaders[0]).clone();
         if let Some(Commit { batch, landed: true }) = leader.commit {
-            let (number, started) = self.learns(&leader, batch).after?;
-            world.leaders[0] = number;
-            self.say(&mut world, leader.term, &started)?;
+            let learns = self.learns(&leader, batch);
+            world = self.follow(world, 0, &learns)?;
         }
         Ok(self.exit(world, 0))
     }
@@ -81,12 +80,8 @@ impl Model {
     /// A leader claims the ledger; the lists it starts from are what the cluster is now.
     pub fn begin(&mut self, mut world: World) -> Result<World, String> {
         let claimed = self.ledgers.get(world.ledger).claimed();
-        let mut leader = Leader {
-            term: claimed.term,
-            version: claimed.version,
-            durable: claimed.entries.seq,
-            ..Leader::default()
-        };
+        let mut leader =
+            Leader { term: claimed.term, version: claimed.version, durable: claimed.entries.seq, ..Leader::default() };
         let ledger = self.add_ledger(claimed);
         self.set_ledger(&mut world, ledger);
         for (feed, list) in self.lists(world.cluster) {
@@ -116,49 +111,58 @@ impl Model {
     }
 
     fn leader_moves(&mut self, world: &World, at: usize, steps: &mut Vec<Step>) {
-        let (version, term) = {
-            let leader = self.leaders.get(world.leaders[at]);
-            (leader.version, leader.term)
-        };
+        let version = self.leaders.get(world.leaders[at]).version;
         for local in &*self.locals(world.leaders[at]) {
             let mut next = *world;
-            match local.doing {
-                Doing::Hears(_) | Doing::LearnsOfCommit | Doing::TimePasses => {}
-                Doing::CommitArrives(batch) => {
-                    let Some(ledger) = self.landed(world.ledger, version, batch) else {
-                        steps.push((Move::Leader(at, local.doing), Ok(self.exit(next, at))));
-                        continue;
-                    };
-                    self.set_ledger(&mut next, ledger);
-                }
-                Doing::Answered(told, answer) => {
-                    if next.budget.answers == 0 {
-                        continue;
-                    }
-                    next.budget.answers -= 1;
-                    match answer {
-                        Answer::Good => self.arrive(&mut next, told),
-                        Answer::Lost if next.budget.lost > 0 => {
-                            next.budget.lost -= 1;
-                            self.lose_sight(&mut next, &[told]);
-                        }
-                        Answer::Refused if next.budget.refused > 0 => next.budget.refused -= 1,
-                        Answer::Lost | Answer::Refused => continue,
-                    }
-                }
+            if let Doing::CommitArrives(batch) = local.doing {
+                let Some(ledger) = self.landed(world.ledger, version, batch) else {
+                    steps.push((Move::Leader(at, local.doing), Ok(self.exit(next, at))));
+                    continue;
+                };
+                self.set_ledger(&mut next, ledger);
             }
-            let after = local.after.clone().and_then(|(number, started)| {
-                next.leaders[at] = number;
-                self.say(&mut next, term, &started)?;
-                Ok(next)
-            });
-            steps.push((Move::Leader(at, local.doing), after));
+            steps.push((Move::Leader(at, local.doing), self.follow(next, at, local)));
+        }
+        if world.budget.answers > 0 {
+            self.answers(world, at, steps);
         }
         if world.budget.crashes > 0 {
             let mut next = self.exit(*world, at);
             next.budget.crashes -= 1;
             steps.push((Move::Crash(at), Ok(next)));
         }
+    }
+
+    fn answers(&mut self, world: &World, at: usize, steps: &mut Vec<Step>) {
+        let number = world.leaders[at];
+        for n in 0..self.leaders.get(number).requests.len() {
+            let attempt = self.leaders.get(number).requests[n];
+            let told = self.automaton.told(attempt);
+            for answer in [Answer::Good, Answer::Lost, Answer::Refused] {
+                let mut next = *world;
+                next.budget.answers -= 1;
+                match answer {
+                    Answer::Good => self.arrive(&mut next, told),
+                    Answer::Lost if next.budget.lost > 0 => {
+                        next.budget.lost -= 1;
+                        self.lose_sight(&mut next, &[told]);
+                    }
+                    Answer::Refused if next.budget.refused > 0 => next.budget.refused -= 1,
+                    Answer::Lost | Answer::Refused => continue,
+                }
+                let local = self.answered(number, attempt, answer);
+                steps.push((Move::Leader(at, local.doing), self.follow(next, at, &local)));
+            }
+        }
+    }
+
+    /// The leader becomes what it becomes; the requests that it starts are noted.
+    fn follow(&mut self, mut world: World, at: usize, local: &Local) -> Result<World, String> {
+        let (number, started) = local.after.clone()?;
+        let term = self.leaders.get(number).term;
+        world.leaders[at] = number;
+        self.say(&mut world, term, &started)?;
+        Ok(world)
     }
 
     /// Requests are started by the leader of that term.

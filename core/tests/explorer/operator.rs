@@ -2,6 +2,7 @@
 //! stands still but for the moments the engine asks for.
 
 use std::fmt;
+use std::rc::Rc;
 
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Engine};
@@ -12,7 +13,8 @@ use changehook_core::select::{Observation, Seen, Selection};
 
 use crate::cluster::{News, number, source};
 use crate::durable::Ledger;
-use crate::setup::Setup;
+use crate::intern::{digest, digest_of_text};
+use crate::setup::{NEVER, Setup};
 
 /// What happens to a leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,10 +44,11 @@ pub struct Wishes {
     pub requests: Vec<Attempt>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Operator {
     engine: Engine,
-    selection: Selection,
+    /// Shared between the many states of a leader that differ in its engine alone; and its digest.
+    selection: (Rc<Selection>, u64),
     now: Now,
     plan: u8,
     namespace: bool,
@@ -57,7 +60,7 @@ impl Operator {
         let now = Now { mono: 0, wall: i64::from(ledger.term) };
         let mut operator = Self {
             engine: Engine::claim(setup.settings, ledger.entries.clone(), now),
-            selection: Selection::new(),
+            selection: (Rc::new(Selection::new()), 0),
             now,
             plan,
             namespace,
@@ -122,7 +125,7 @@ impl Operator {
         self.show(seen, edited);
         for interest in &plan.interests {
             let from = (0..setup.kinds()).map(source).find(|source| source.gvk == interest.gvk);
-            if let Some(synced) = from.and_then(|source| self.selection.synced(&source)) {
+            if let Some(synced) = from.and_then(|source| self.selection.0.synced(&source)) {
                 self.engine.conclude(self.now, &plan.id, &interest.gvk.group_kind(), &synced);
             }
         }
@@ -132,14 +135,22 @@ impl Operator {
     fn look_again(&mut self, setup: &Setup) -> Vec<Observation> {
         let sources: Vec<_> = (0..setup.kinds()).map(source).collect();
         let mut seen = Vec::new();
-        self.selection.plan(setup.plan(self.plan), &sources, &mut seen);
+        let plan = setup.plan(self.plan);
+        self.select(|selection| selection.plan(plan, &sources, &mut seen));
         seen
+    }
+
+    fn select<T>(&mut self, change: impl FnOnce(&mut Selection) -> T) -> T {
+        let (selection, digest) = &mut self.selection;
+        let changed = change(Rc::make_mut(selection));
+        *digest = digest_of_text(selection);
+        changed
     }
 
     fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
         let mut seen = Vec::new();
         let source = source(kind);
-        let synced = self.selection.apply(&source, event, &mut seen);
+        let synced = self.select(|selection| selection.apply(&source, event, &mut seen));
         self.show(seen, false);
         if let Some(synced) = synced {
             self.engine.conclude(self.now, &setup.plan(self.plan).id, &source.gvk.group_kind(), &synced);
@@ -162,8 +173,19 @@ impl Operator {
         }
     }
 
+    pub fn digest(&self) -> u64 {
+        digest(&(
+            digest_of_text(&self.engine),
+            self.selection.1,
+            self.now.mono,
+            self.now.wall,
+            self.plan,
+            self.namespace,
+        ))
+    }
+
     pub fn wakes(&self) -> bool {
-        self.engine.wake_at().is_some()
+        self.engine.wake_at().is_some_and(|at| at < NEVER)
     }
 
     pub fn audit(&self) -> Vec<String> {

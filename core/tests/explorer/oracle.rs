@@ -62,8 +62,8 @@ fn compare(endpoint: &Endpoint, late: &BTreeSet<Told>, settlement: &Settlement) 
             return Err(format!("uid-{uid} is {wanted:?}, the endpoint holds {may_hold:?} after [{told}]"));
         }
     }
-    let unheard_of = wanted.iter().find(|(uid, content)| {
-        content.is_some() && !parked.contains(*uid) && !endpoint.held.contains_key(*uid)
-    });
+    let unheard_of = wanted
+        .iter()
+        .find(|(uid, content)| content.is_some() && !parked.contains(*uid) && !endpoint.held.contains_key(*uid));
     unheard_of.map_or(Ok(()), |(uid, _)| Err(format!("the endpoint never hears of uid-{uid}")))
 }

@@ -7,8 +7,9 @@ use crate::automaton::Automaton;
 use crate::cluster::{Cluster, News};
 use crate::durable::Ledger;
 use crate::endpoint::{Endpoint, Told};
-use crate::intern::{Pool, Set, Table, digest_of_text};
+use crate::intern::{Pool, Set, Table};
 use crate::leader::{Leader, Local};
+use crate::operator::Answer;
 use crate::settle::{Settlement, settle};
 use crate::setup::{Budget, Setup};
 
@@ -45,6 +46,7 @@ pub struct Model {
     pub leaders: Pool<Leader>,
     pub edits: Table<u32, Rc<[Edited]>>,
     pub locals: Table<u32, Rc<[Local]>>,
+    pub answers: Table<(u32, u32, Answer), Local>,
     pub heard: Table<(u32, u8, u32), u32>,
     pub arrivals: Table<(u32, Told), u32>,
     pub checked: Set<u64>,
@@ -75,6 +77,7 @@ impl Model {
             leaders: Pool::default(),
             edits: Table::default(),
             locals: Table::default(),
+            answers: Table::default(),
             heard: Table::default(),
             arrivals: Table::default(),
             checked: Set::default(),
@@ -89,7 +92,7 @@ impl Model {
     }
 
     pub fn add_ledger(&mut self, ledger: Ledger) -> u32 {
-        self.ledgers.number(digest_of_text(&ledger), Rc::new(ledger))
+        self.ledgers.number(ledger.digest(), Rc::new(ledger))
     }
 
     /// What the ledger is once the batch, made on top of its version `base`, has landed; `None` if it is refused.

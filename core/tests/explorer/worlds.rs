@@ -9,7 +9,14 @@ use crate::world::{Model, World};
 /// One object that everything may happen to.
 pub fn one_object() -> (Model, World) {
     let n = |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
-    let budget = Budget { edits: n("EDITS", 2), answers: n("SENDS", 2), crashes: n("CRASHES", 1), lost: n("LOST", 1), refused: 0, rivals: n("RIVALS", 1) };
+    let budget = Budget {
+        edits: n("EDITS", 2),
+        answers: n("SENDS", 2),
+        crashes: n("CRASHES", 1),
+        lost: n("LOST", 1),
+        refused: 0,
+        rivals: n("RIVALS", 1),
+    };
     let mut setup = Setup::new("one object", &[0], budget);
     setup.old_leaders_go_on = n("OLD", 0) == 1;
     setup.settings.ack_delay = u64::from(n("ACK", 0)) * 1500;

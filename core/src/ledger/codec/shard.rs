@@ -42,7 +42,7 @@ pub(super) fn write<'a>(writer: &mut Writer<'a>, shard: &'a Shard) {
     let in_order = entries.is_sorted_by(|one, next| by_key(one, next).is_lt());
     let mut stored: Vec<&(ObjectKey, Entry)> = entries.iter().collect();
     if in_order {
-        stored.sort_by(by_name);
+        stored.sort_by(|one, other| by_name(one, other));
     }
     writer.out.flag(in_order);
     writer.out.length(stored.len());
@@ -58,8 +58,7 @@ fn by_key((one, _): &(ObjectKey, Entry), (other, _): &(ObjectKey, Entry)) -> Ord
     shared_cmp(&one.kind, &other.kind).then_with(|| one.uid.cmp(&other.uid))
 }
 
-fn by_name(one: &&(ObjectKey, Entry), other: &&(ObjectKey, Entry)) -> Ordering {
-    let ((key, entry), (other_key, other_entry)) = (*one, *other);
+fn by_name((key, entry): &(ObjectKey, Entry), (other_key, other_entry): &(ObjectKey, Entry)) -> Ordering {
     let (named, other_named) = (&entry.named, &other_entry.named);
     let namespaces = || match (&named.namespace, &other_named.namespace) {
         (Some(one), Some(other)) => shared_cmp(one, other),

@@ -53,9 +53,8 @@ pub fn claim(
                 (Head { term: head.term, ..Head::default() }, Some(Loss::Foreign))
             }
             Ok(Form::Head(head)) => (head, None),
-            Ok(Form::Segment(_) | Form::Directory(_) | Form::Index(_) | Form::Shard(_)) => corrupt(),
             Err(CodecError::Newer { found, known }) => return Err(Refusal::Newer { found, known }),
-            Err(_) => corrupt(),
+            Ok(Form::Segment(_) | Form::Directory(_) | Form::Index(_) | Form::Shard(_)) | Err(_) => corrupt(),
         },
     };
     let Claimant { cluster, own, holder } = claimant.clone();

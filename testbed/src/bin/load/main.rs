@@ -3,6 +3,7 @@
 //! cluster's state. Everything runs on the same cores, the API server above all: compare ratios, not machines.
 
 mod arrivals;
+mod price;
 mod writes;
 
 use std::{
@@ -48,6 +49,9 @@ struct Args {
     /// How many writers there are
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
     writers: u32,
+    /// Measure what the durable ledger costs instead: latency at an even pace, with it and with one in memory
+    #[arg(long)]
+    price: bool,
 }
 
 fn main() -> ExitCode {
@@ -62,7 +66,7 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         let told_to_stop = interrupt::told_to_stop()?;
         tokio::select! {
-            done = run(&args) => done.map(|()| ExitCode::SUCCESS),
+            done = async { if args.price { price::run().await } else { run(&args).await } } => done.map(|()| ExitCode::SUCCESS),
             () = told_to_stop => Ok(ExitCode::from(interrupt::EXIT_CODE)),
         }
     });

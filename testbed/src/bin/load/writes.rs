@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -15,9 +15,12 @@ use kube::{
 };
 use serde_json::json;
 use testbed::{ControlPlane, Error, Result};
+use tokio::time::MissedTickBehavior;
 
 /// About the size of a small manifest.
 const FILLER: usize = 600;
+/// Paced writes under way at once.
+const AT_ONCE: usize = 64;
 
 /// One write that was taken.
 #[derive(Clone, Debug)]
@@ -42,6 +45,41 @@ pub enum Kind {
         /// The value of the first round.
         first: u64,
     },
+}
+
+/// Does `count` writes at an even pace of so many a second, or as many as the API server takes.
+pub async fn write_evenly(
+    control_plane: &ControlPlane,
+    namespace: &str,
+    kind: Kind,
+    count: usize,
+    a_second: u32,
+) -> Result<Vec<Write>> {
+    let api: Api<ConfigMap> = Api::namespaced(control_plane.client().await?, namespace);
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / a_second);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut all = Vec::with_capacity(count);
+    for number in 0..count {
+        pace.tick().await;
+        while tasks.len() >= AT_ONCE {
+            all.extend(joined(tasks.join_next().await)?);
+        }
+        let api = api.clone();
+        tasks.spawn(async move { one(&api, kind, number).await.map(|write| vec![write]) });
+    }
+    while !tasks.is_empty() {
+        all.extend(joined(tasks.join_next().await)?);
+    }
+    Ok(all)
+}
+
+type Joined = Result<Result<Vec<Write>, kube::Error>, tokio::task::JoinError>;
+
+fn joined(joined: Option<Joined>) -> Result<Vec<Write>> {
+    let Some(joined) = joined else { return Ok(Vec::new()) };
+    let done = joined.map_err(|error| Error::caused("failed to write", error))?;
+    done.map_err(|error| Error::caused("failed to write", error))
 }
 
 /// Does `count` writes, so many at once, and gives them in no particular order.
@@ -70,9 +108,8 @@ pub async fn write(
         });
     }
     let mut all = Vec::with_capacity(count);
-    while let Some(joined) = tasks.join_next().await {
-        let done: Result<Vec<Write>, kube::Error> = joined.map_err(|error| Error::caused("failed to write", error))?;
-        all.extend(done.map_err(|error| Error::caused("failed to write", error))?);
+    while let Some(done) = tasks.join_next().await {
+        all.extend(joined(Some(done))?);
     }
     Ok(all)
 }
