@@ -355,8 +355,9 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.selection.rewind(&source);
             }
             Sighted::Stopped => {
+                // the ledger keeps what somebody needs; within this life the source itself remembers
+                self.engine.forget_source(&source);
                 self.selection.drop_source(&source);
-                self.engine.source_stopped(&source);
             }
         }
     }
@@ -366,7 +367,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             SourceEvent::Upsert(row) => self.engine.source_at(source, row.rv),
             SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.engine.source_at(source, *rv),
             // a kind that is installed again may count its versions from one
-            SourceEvent::KindAbsent => self.engine.source_anew(source),
+            SourceEvent::KindAbsent => self.engine.forget_source(source),
             SourceEvent::ListStarted | SourceEvent::Unreadable(_) => {}
         }
         let synced = self.selection.apply(source, event, &mut self.seen);

@@ -253,11 +253,6 @@ impl Engine {
         self.shared.journal.source_at(source, rv);
     }
 
-    /// Nobody watches the source any more; what it had shown says nothing about whoever watches it again.
-    pub fn source_stopped(&mut self, source: &SourceId) {
-        self.shared.journal.sources.remove(source);
-    }
-
     /// Records that wait to be written.
     pub fn unwritten(&self) -> usize {
         self.shared.journal.len()
@@ -268,8 +263,8 @@ impl Engine {
         self.shared.journal.sources.get(source).copied()
     }
 
-    /// The source's versions count anew: what it has shown so far says nothing about what is to come.
-    pub fn source_anew(&mut self, source: &SourceId) {
+    /// What the source has shown so far says nothing about what is to come, or nobody needs it any more.
+    pub fn forget_source(&mut self, source: &SourceId) {
         self.shared.journal.sources.remove(source);
     }
 
