@@ -259,9 +259,16 @@ impl Book {
             }
             Fact::Release { object } => self.slot(object.uid.parse().unwrap()).parked = false,
             Fact::Mark { kind, rv, open } => {
-                let baseline = if *open { Baseline::Open(*rv) } else { Baseline::Closed };
+                let baseline = match (*open, *rv) {
+                    // Its list is still to come.
+                    (true, u64::MAX) => Baseline::Waiting,
+                    (true, rv) => Baseline::Open(rv),
+                    (false, _) => Baseline::Closed,
+                };
                 self.baselines[usize::from(kind.kind == "Widget")] = baseline;
             }
+            // The same one for all.
+            Fact::Recipe { .. } => {}
             _ => unreachable!("no edit makes such a record here: {fact:?}"),
         }
     }
