@@ -5,27 +5,10 @@
 //! [`passed`] does nothing, so the program that ships has neither. State is per thread, so tests do not disturb each other.
 
 mod marks;
+mod rules;
 
 pub use marks::Mark;
-
-/// A rule of the protocol. A test breaks one, and expects the explorer or the simulator to find out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum Rule {
-    /// A request leaves only when its Sending record is durable.
-    WriteAhead,
-    /// Acknowledgements are committed in time, however little may be written.
-    AcksNeverWait,
-    /// A commit's Head names the segments that the commit created.
-    SegmentsAreListed,
-    /// Each claim raises the term, so that no name is used twice.
-    ClaimRaisesTerm,
-    /// A segment that the Head does not name is not replayed.
-    UnlistedIsGarbage,
-    /// A record that was folded in is not replayed on top.
-    FoldedIsNotReplayed,
-}
+pub use rules::Rule;
 
 #[cfg(feature = "proof")]
 mod on {

@@ -14,7 +14,7 @@ use crate::event::{Subject, event_id};
 use crate::ledger::{Acked, Fact};
 use crate::outcome::{Class, Failure, Outcome};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 impl Engine {
     /// What came of an attempt. `jitter` is a random number over the whole range.
@@ -41,11 +41,13 @@ impl Engine {
         let (shared, id) = (&mut self.shared, &attempt.event.subscription);
         let Some(left) = shared.leftover.get_mut(id) else { return };
         passed(Mark::Leftover);
-        *left -= 1;
-        if *left == 0 {
+        left.requests -= 1;
+        if left.requests == 0 {
             shared.leftover.remove(id);
-            if let Some(successor) = self.subscriptions.get(id) {
-                shared.ring.enlist(&successor.desk.plan.namespace, id);
+            for (successor, Subscription { desk, .. }) in &self.subscriptions {
+                if desk.predecessors.contains(id) {
+                    shared.ring.enlist(&desk.plan.namespace, successor);
+                }
             }
         }
         shared.ring.give_permit(&attempt.host, false);
@@ -147,6 +149,7 @@ impl Subscription {
         let recovery = if well { breaker.succeeded(max_in_flight) } else { breaker.alive(max_in_flight) };
         match recovery {
             Recovery::None => {}
+            Recovery::Over if broken(Rule::RecoveryReleases) => {}
             Recovery::Over => {
                 // Whatever is under way as a probe is an ordinary attempt from now on.
                 self.desk.probe = None;

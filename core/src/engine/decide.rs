@@ -12,7 +12,7 @@ use super::{ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::{Acked, Fact, Named};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// What is to be done about a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Desk {
             }
             Some(Baseline::Open { mark, .. }) => Some(*mark),
             // A kind that is not watched any more has nothing but ends to tell.
-            Some(Baseline::Closed) | None => None,
+            Some(Baseline::Closed) | None => broken(Rule::ClosedAdoptsNothing).then_some(u64::MAX),
         };
         let change = match slot.need(mark, self.resync) {
             Need::Hold => return Verdict::Hold,
@@ -69,7 +69,7 @@ impl Desk {
         };
         let changes = self.plan.changes;
         match change {
-            Change::Removed if !changes.removed || (slot.acked.is_none() && !slot.may_be_known) => {
+            Change::Removed if !changes.removed || slot.was_never_told() => {
                 passed(if changes.removed { Mark::NeverToldDropped } else { Mark::EndAbsorbed });
                 Verdict::Drop
             }
@@ -179,6 +179,7 @@ pub(super) fn settle(desk: &mut Desk, shared: &mut Shared, key: &ObjectKey, slot
 pub(super) fn record_end(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, of: u64) {
     shared.record(now, desk, Fact::Drop { object: key.clone(), of });
     if slot.pledged {
+        passed(Mark::PledgeRenewed);
         shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
     }
     slot.acked = None;

@@ -16,7 +16,8 @@ use super::view::LossView;
 use crate::Now;
 use crate::ledger::Recipe;
 use crate::object::{GroupKind, ObjectKey};
-use crate::plan::{Plan, Requests};
+use crate::plan::{Plan, Requests, SubscriptionId};
+use crate::proof::{Rule, broken};
 
 /// Where a kind's baseline stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +59,14 @@ pub struct LastDelivery {
 #[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Desk {
     pub plan: Plan,
+    /// Removed subscriptions that had requests under way when this one began.
+    pub predecessors: Vec<SubscriptionId>,
     pub baselines: BTreeMap<Arc<GroupKind>, Baseline>,
     pub baseline_at: Option<i64>,
     /// Kinds of which a list was complete since this process took over.
     pub listed: BTreeSet<Arc<GroupKind>>,
+    /// Of these, those of which one could read everything.
+    pub whole: BTreeSet<Arc<GroupKind>>,
     /// When that was so of all of them; wall clock.
     pub all_listed_at: Option<i64>,
     /// What was acknowledged before this sequence is owed again.
@@ -121,9 +126,11 @@ impl Desk {
     pub fn new(plan: Plan, since: i64) -> Self {
         Self {
             plan,
+            predecessors: Vec::new(),
             baselines: BTreeMap::new(),
             baseline_at: None,
             listed: BTreeSet::new(),
+            whole: BTreeSet::new(),
             all_listed_at: None,
             resync: 0,
             requests: (0, Requests::default()),
@@ -160,7 +167,7 @@ impl Desk {
 
     /// Nothing is sent: suspended, held, or a baseline is open.
     pub fn is_silent(&self) -> bool {
-        self.plan.suspended
+        (self.plan.suspended && !broken(Rule::SuspendedIsSilent))
             || self.plan.held
             || self.baselines.values().any(|baseline| matches!(baseline, Baseline::Open { .. }))
     }

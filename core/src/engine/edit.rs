@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::desk::{Baseline, Desk};
-use super::shared::Shared;
+use super::shared::{Leftover, Shared};
 use super::slot::{Phase, Shown, Slot};
 use super::{Engine, Map, Subscription};
 use crate::Now;
-use crate::ledger::{Book, Fact};
+use crate::ledger::{Book, Fact, Loss};
 use crate::object::{GroupKind, ObjectKey};
 use crate::plan::{Existing, Plan, SubscriptionId};
-use crate::proof::{Mark as Passed, passed};
+use crate::proof::{Mark as Passed, Rule, broken, passed};
 
 impl Engine {
     /// A subscription is new, or was edited. Follow it with [`Engine::replanned`] for each object it now sees, then with
@@ -25,11 +25,17 @@ impl Engine {
         let begins = !self.subscriptions.contains_key(&id);
         let book = self.unclaimed.remove(&id);
         let loss = if begins { self.claimed.loss(&plan, book.as_ref()) } else { None };
+        if loss == Some(Loss::Outdated) {
+            self.note_outdated(now);
+        }
         let shared = &mut self.shared;
         let subscription = self
             .subscriptions
             .entry(id.clone())
             .or_insert_with(|| Subscription { slots: Map::default(), desk: Desk::new(plan.clone(), now.wall) });
+        if begins {
+            subscription.desk.predecessors = shared.leftovers_of(&subscription.desk.plan);
+        }
         if let Some(book) = book {
             subscription.restore(shared, now, book);
         }
@@ -92,7 +98,10 @@ impl Engine {
             }
         }
         if leftover > 0 {
-            *shared.leftover.entry(id.clone()).or_default() += leftover;
+            let Plan { namespace, host, .. } = &subscription.desk.plan;
+            let (namespace, host) = (Arc::clone(namespace), Arc::clone(host));
+            let left = shared.leftover.entry(id.clone()).or_insert(Leftover { namespace, host, requests: 0 });
+            left.requests += leftover;
         }
         if let Some(at) = subscription.desk.alarm {
             shared.alarms.remove(&(at, id.clone()));
@@ -122,7 +131,7 @@ impl Subscription {
             let mut slot = Slot::restored(entry, now.wall);
             desk.take_room(shared, &mut slot);
             if let Some(parked) = slot.parked {
-                if parked.config_hash == desk.plan.config_hash {
+                if parked.config_hash == desk.plan.config_hash || broken(Rule::ConfigurationReleases) {
                     passed(Passed::RestoredParked);
                     desk.note_parked(&key, &mut slot, parked);
                 } else {
@@ -159,6 +168,7 @@ impl Subscription {
             passed(Passed::KindLeft);
             self.desk.baselines.remove(&kind);
             self.desk.listed.remove(&kind);
+            self.desk.whole.remove(&kind);
             shared.record(now, &self.desk, Fact::Unmark { kind });
         }
         let selection_change = self.desk.plan.policy.selection_change;
@@ -184,11 +194,11 @@ impl Subscription {
 
     /// Other objects of the kind are selected now; those that are new in the selection are adopted.
     fn adopt_anew(&mut self, shared: &mut Shared, now: Now, kind: Arc<GroupKind>, baseline: Baseline) {
-        // Before this leader has seen a list, what is newly selected cannot be told from what was owed all along; and what
-        // is to be told as it is listed is told.
+        // Before this leader has seen a list that could read everything, what is newly selected cannot be told from what
+        // was owed all along; and what is to be told as it is listed is told.
         let owed_is_known = match baseline {
             Baseline::Waiting { mark } => mark.is_none(),
-            Baseline::Open { .. } | Baseline::Closed => self.desk.listed.contains(&kind),
+            Baseline::Open { .. } | Baseline::Closed => self.desk.whole.contains(&kind),
         };
         passed(if owed_is_known { Passed::AdoptedAnew } else { Passed::EditedUnlisted });
         if owed_is_known {
@@ -214,7 +224,7 @@ impl Subscription {
     /// Objects that are owed as New stay so: a record keeps them from being adopted by the edit's baseline.
     fn pledge(&mut self, shared: &mut Shared, now: Now, kind: &GroupKind) {
         let Self { slots, desk } = self;
-        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
+        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind && !broken(Rule::OwedIsPledged)) {
             // Also one that cannot be read at the moment.
             if slot.owed_since.is_none() || slot.pledged {
                 continue;

@@ -14,6 +14,9 @@ use crate::object::SourceId;
 use crate::plan::SubscriptionId;
 use crate::proof::{Mark, Rule, broken, passed};
 
+/// Sources whose versions are kept.
+const SOURCES: usize = 128;
+
 #[derive(Debug)]
 #[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Journal {
@@ -86,11 +89,11 @@ impl Journal {
     }
 
     pub fn source_at(&mut self, source: &SourceId, rv: u64) {
-        match self.sources.get_mut(source) {
-            Some(highest) => *highest = rv.max(*highest),
-            None => {
-                self.sources.insert(source.clone(), rv);
-            }
+        if let Some(highest) = self.sources.get_mut(source) {
+            *highest = rv.max(*highest);
+        } else if self.sources.len() < SOURCES {
+            // A Head has room for so many; the others are guarded within one life only.
+            self.sources.insert(source.clone(), rv);
         }
     }
 
@@ -101,7 +104,8 @@ impl Journal {
 
     pub fn next_batch(&mut self, now: Now, draining: bool) -> Option<Batch> {
         let ripe = draining || self.ripe_at().is_some_and(|at| at <= now.mono);
-        if self.under_way.is_some() || self.records.is_empty() || !ripe {
+        let waits = self.under_way.is_some() && !broken(Rule::OneCommitAtATime);
+        if waits || self.records.is_empty() || !ripe {
             return None;
         }
         passed(match (draining, self.urgent) {
@@ -114,7 +118,11 @@ impl Journal {
         self.last_start = now.mono;
         self.urgent = false;
         let sources = self.sources.iter().map(|(source, rv)| (source.clone(), *rv)).collect();
-        Some(Batch { number: self.batches, records: std::mem::take(&mut self.records), sources })
+        let mut records = std::mem::take(&mut self.records);
+        if broken(Rule::CommitsHoldAll) {
+            records.retain(|record| matches!(record.fact, Fact::Ack { .. } | Fact::Drop { .. }));
+        }
+        Some(Batch { number: self.batches, records, sources })
     }
 
     /// The batch with this number is durable; false if it is not the one under way.
@@ -122,7 +130,7 @@ impl Journal {
         match self.under_way {
             Some(UnderWay { number: expected, seq, since: _ }) if expected == number => {
                 self.under_way = None;
-                self.durable = seq;
+                self.durable = if broken(Rule::DurableIsWhatWasCommitted) { self.seq } else { seq };
                 self.last_commit = Some(now.wall);
                 true
             }
@@ -146,12 +154,23 @@ impl Journal {
         self.budget.left(now.mono) >= self.budget.burst() / 4
     }
 
-    /// Something may be declared: the last commit is not overdue, and there is something left to write.
-    pub fn may_declare(&mut self, now: Now) -> bool {
-        if self.broke_until.is_some_and(|at| at <= now.mono) {
+    /// There is something left to write with.
+    pub fn may_declare(&self) -> bool {
+        self.broke_until.is_none()
+    }
+
+    /// Whether there is something left to write with that there was not when this was last asked.
+    pub fn refilled(&mut self, now: Now) -> bool {
+        let refilled = self.broke_until.is_some_and(|at| at <= now.mono);
+        if refilled {
             self.broke_until = None;
         }
-        self.broke_until.is_none() && !self.is_stalled(now)
+        refilled
+    }
+
+    /// Records that wait to be written.
+    pub fn len(&self) -> usize {
+        self.records.len()
     }
 
     /// A commit takes so long that nobody knows what is durable: nothing may be sent.
@@ -188,7 +207,8 @@ impl Journal {
 
     /// When the next batch is ripe.
     fn ripe_at(&self) -> Option<u64> {
-        if self.records.is_empty() || self.under_way.is_some() {
+        let waits = self.under_way.is_some() && !broken(Rule::OneCommitAtATime);
+        if self.records.is_empty() || waits {
             return None;
         }
         let overdue = self.since + self.patience;

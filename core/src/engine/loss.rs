@@ -4,13 +4,14 @@
 //! selected is told; what makes up for the loss is durable, so that the next leader goes on with it.
 
 use super::desk::Desk;
+use super::journal::Journal;
 use super::shared::Shared;
 use super::view::LossView;
 use super::{Engine, Subscription};
 use crate::Now;
-use crate::ledger::{Book, Loss};
-use crate::plan::{Existing, OnLoss, Plan};
-use crate::proof::{Mark, passed};
+use crate::ledger::{Book, Fact, Loss};
+use crate::plan::{Existing, OnLoss, Plan, SubscriptionId};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// What was durable when this leader took over.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +27,20 @@ pub(super) struct Claimed {
 impl Claimed {
     /// What the subscription of this plan has lost.
     pub fn loss(self, plan: &Plan, book: Option<&Book>) -> Option<Loss> {
-        let witness = plan.claims.witness;
+        let witness = plan.claims.witness.filter(|_| !broken(Rule::LossIsNoticed));
         let outdated = witness.is_some_and(|witness| witness.sequence > self.durable);
         match book {
             Some(book) => book.loss.or(self.loss).or(outdated.then_some(Loss::Outdated)),
             None => witness.map(|_| self.loss.unwrap_or(Loss::Missing)),
         }
     }
+}
+
+/// Puts on record that the book lost something, to be made up for by whoever gets to it.
+pub(super) fn note(journal: &mut Journal, now: Now, id: &SubscriptionId, book: &mut Book, loss: Loss) {
+    book.loss = Some(loss);
+    journal.add(now, id, Fact::Lost { loss: Some(loss) });
+    journal.hurry();
 }
 
 impl OnLoss {
@@ -46,6 +54,14 @@ impl OnLoss {
 }
 
 impl Engine {
+    /// The ledger is older than one subscription's status saw it, so it is for all, also for those that come later.
+    pub(super) fn note_outdated(&mut self, now: Now) {
+        let Self { unclaimed, shared, .. } = self;
+        for (id, book) in unclaimed.iter_mut().filter(|(_, book)| book.loss.is_none()) {
+            note(&mut shared.journal, now, id, book, Loss::Outdated);
+        }
+    }
+
     /// What was lost is made up for once everything that was there when all lists were complete is told, or given up.
     pub(super) fn end_recoveries(&mut self) {
         let Self { subscriptions, shared, .. } = self;
@@ -92,5 +108,7 @@ impl Subscription {
             self.begin_baseline(shared, now, kind, policy.existing());
         }
         self.desk.baseline_at = None;
+        // All of this is in one commit with what makes up for the loss.
+        shared.record(now, &self.desk, Fact::Lost { loss: None });
     }
 }

@@ -16,7 +16,8 @@ use crate::Now;
 use crate::ledger::Named;
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, Row};
-use crate::proof::{Mark, passed};
+use crate::plan::Change;
+use crate::proof::{Mark, Rule, broken, passed};
 
 pub(super) type Name = (Arc<GroupKind>, Option<Arc<str>>, Arc<str>);
 
@@ -55,9 +56,10 @@ impl Desk {
     }
 }
 
-/// A request of the slot's was made and not answered well, or is about to be made.
+/// A request that tells of the object was made and not answered well, or one is about to be made.
 fn was_tried(slot: &Slot) -> bool {
-    slot.is_busy() || (slot.sending.is_some() && slot.may_be_known)
+    let told = slot.sending.is_some_and(|sending| sending.change != Change::Removed);
+    slot.is_busy() || (told && slot.may_be_known)
 }
 
 /// Whether `new` has to wait for `old`, which has the same name and is not selected.
@@ -71,6 +73,12 @@ fn waits_for_new(old: &Slot, new: &Slot) -> bool {
     !old.is_selected() && was_tried(new) && (new.is_busy() || new.parked.is_none())
 }
 
+/// Whether `old`, which is gone, has to wait for the one that has its name now, though that is not selected at the moment:
+/// should it be again, it goes on with the event that was tried, and that must not be from before the end of `old`.
+fn waits_for_heir(old: &Slot, new: &Slot) -> bool {
+    matches!((&old.shown, &new.shown), (Shown::Gone { .. }, Shown::Deselected { .. })) && waits_for_new(old, new)
+}
+
 fn noted(mark: Mark) -> bool {
     passed(mark);
     true
@@ -79,12 +87,13 @@ fn noted(mark: Mark) -> bool {
 impl Subscription {
     /// Another object of the same name goes first.
     pub(super) fn waits_for_namesake(&self, key: &ObjectKey) -> bool {
-        let Some(slot) = self.slots.get(key) else { return false };
+        let Some(slot) = self.slots.get(key).filter(|_| !broken(Rule::NamesakesInOrder)) else { return false };
         self.desk.others_named(key, &slot.named).iter().filter_map(|other| self.slots.get(other)).any(|other| {
             match (slot.is_selected(), other.is_selected()) {
                 (true, false) => waits_for_old(slot, other) && noted(Mark::WaitsForOld),
                 (false, true) => waits_for_new(slot, other) && noted(Mark::WaitsForNew),
-                (true, true) | (false, false) => other.is_busy(),
+                (false, false) => other.is_busy() || (waits_for_heir(slot, other) && noted(Mark::WaitsForHeir)),
+                (true, true) => other.is_busy(),
             }
         })
     }

@@ -10,7 +10,7 @@ use crate::Now;
 use crate::ledger::Named;
 use crate::object::{Fingerprint, Row};
 use crate::plan::Existing;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 use crate::select::{Observation, Seen};
 
 impl Engine {
@@ -122,7 +122,7 @@ impl Slot {
                 }
                 silences
             }
-            (_, Shown::Deselected { .. }) => self.tombstone,
+            (_, Shown::Deselected { .. }) => self.tombstone || (silences && broken(Rule::EditsSilenceTheirOwn)),
             (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen) => false,
         };
         self.shown = shown;

@@ -15,7 +15,7 @@ use crate::Now;
 use crate::event::Event;
 use crate::ledger::{Fact, Sending};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// What came of a subscription's turn.
 enum Turn {
@@ -31,7 +31,7 @@ impl Engine {
     /// Starts what permits allow, one subscription after the other.
     pub(super) fn start_what_may(&mut self, now: Now) {
         let Self { subscriptions, shared, .. } = self;
-        while !shared.draining && !shared.ring.is_full() && shared.journal.may_declare(now) {
+        while !shared.draining && !shared.ring.is_full() && !shared.journal.is_stalled(now) {
             let Some((id, gate)) = shared.ring.next() else { return };
             if let Some(subscription) = subscriptions.get_mut(&id) {
                 let turn = subscription.take_turn(shared, now);
@@ -59,11 +59,10 @@ impl Engine {
             Verdict::Parked => true,
             Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => false,
         };
-        if wanted
-            && !desk.is_silent()
+        if (wanted && !desk.is_silent() || broken(Rule::LaunchLooksAgain))
             && !self.shared.draining
             && !self.shared.journal.is_stalled(now)
-            && let Some(event) = event(desk, slot, sending)
+            && let Some(event) = event(desk, key, slot, sending)
             && let Some(permit) = &slot.permit
         {
             // The plan's host may be another one by now; what comes back with the answer is the permit's.
@@ -82,13 +81,22 @@ impl Engine {
             slot.phase = Phase::InFlight;
             desk.inherited.remove(key);
             self.shared.mark_changed(desk);
-            return Some(Attempt { event, number: slot.attempts, host });
+            let attempt = Attempt { event, number: slot.attempts, host };
+            if broken(Rule::OneUnderWay) {
+                self.shared.give_back(desk, slot);
+                slot.forget_subject();
+                subscription.reconsider(&mut self.shared, now, key);
+            }
+            return Some(attempt);
         }
         passed(if wanted { Mark::LaunchSilenced } else { Mark::LaunchWithheld });
         let named = slot.named.clone();
         desk.end_probe(key);
         self.shared.give_back(desk, slot);
         slot.forget_subject();
+        if let Some(at) = desk.next_chance(now) {
+            self.shared.wake(at, desk);
+        }
         subscription.reconsider(&mut self.shared, now, key);
         subscription.reconsider_namesakes(&mut self.shared, now, key, &named);
         None
@@ -114,7 +122,7 @@ impl Subscription {
 
     fn take_turn(&mut self, shared: &mut Shared, now: Now) -> Turn {
         let desk = &self.desk;
-        let still_stopping = shared.leftover.contains_key(&desk.plan.id);
+        let still_stopping = shared.waits_for_predecessors(desk);
         if desk.is_silent() || desk.paused_until > now.mono || still_stopping {
             if still_stopping {
                 passed(Mark::StillStopping);
@@ -149,7 +157,8 @@ impl Subscription {
         loop {
             let desk = &mut self.desk;
             let retry = !desk.due.is_empty() && desk.retries_in_flight < late_share(limit);
-            let first = !desk.first.is_empty();
+            // Without anything left to write with, only what is declared already goes on.
+            let first = !desk.first.is_empty() && shared.journal.may_declare();
             let (lane, key) = match (first, retry) {
                 (false, true) if late_gate.is_some() => {
                     passed(Mark::LateGateShut);
@@ -179,7 +188,8 @@ impl Subscription {
             let key = match desk.probes % 3 {
                 0 => desk.due.pop(),
                 1 => desk.next_parked(),
-                _ => desk.first.pop(),
+                _ if shared.journal.may_declare() => desk.first.pop(),
+                _ => None,
             };
             let Some(key) = key else {
                 empty += 1;
@@ -307,13 +317,17 @@ fn hold_subject(now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) {
     }));
 }
 
-fn event(desk: &Desk, slot: &Slot, sending: Sending) -> Option<Event> {
+fn event(desk: &Desk, key: &ObjectKey, slot: &Slot, sending: Sending) -> Option<Event> {
     let declared = slot.declared.as_deref()?;
     Some(Event {
         subscription: desk.plan.id.clone(),
         sequence: sending.seq,
         change: sending.change,
-        subject: declared.subject.clone()?,
+        subject: if broken(Rule::SentAsDeclared) {
+            slot.subject(key, sending.change)
+        } else {
+            declared.subject.clone()?
+        },
         previous_version: declared.previous_version.clone(),
         observed_by: declared.by,
         detected_at: declared.detected_at,

@@ -4,7 +4,7 @@
 //! enumerated in a test against the table of the design.
 
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// Whether the object belongs to the subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,11 @@ pub(super) enum Need {
     Absent,
 }
 
+/// The object is back at what was acknowledged, and the rule that it is owed all the same is broken.
+fn is_forgotten(acked: Acknowledged) -> bool {
+    matches!(acked, Acknowledged::SameVersion | Acknowledged::SameContent) && broken(Rule::UnansweredIsOwed)
+}
+
 pub(super) fn want(facts: Facts) -> Need {
     let Facts { membership, behind, parked, sending, acked, adoptable } = facts;
     if membership == Membership::Unknown || behind {
@@ -76,7 +81,7 @@ pub(super) fn want(facts: Facts) -> Need {
     }
     let need = match membership {
         Membership::Unknown => Need::Hold,
-        Membership::Selected if sending => Need::Present,
+        Membership::Selected if sending && !is_forgotten(acked) => Need::Present,
         Membership::Selected => match acked {
             Acknowledged::Nothing if adoptable => Need::Adopt,
             Acknowledged::Nothing | Acknowledged::BeforeResync | Acknowledged::Other => Need::Present,
@@ -116,6 +121,7 @@ fn note(facts: Facts) {
 pub(super) fn change(present: bool, acked: bool, last_declared: Option<Change>) -> Change {
     match (present, acked, last_declared) {
         (false, _, _) => Change::Removed,
+        (true, true, Some(Change::Removed)) if broken(Rule::NewAfterRemoved) => Change::Updated,
         (true, false, _) | (true, true, Some(Change::Removed)) => Change::New,
         (true, true, Some(Change::New | Change::Updated) | None) => Change::Updated,
     }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey, SourceId};
 use crate::outcome::Class;
 use crate::plan::{Change, SubscriptionId};
-use crate::proof::{Mark as Passed, passed};
+use crate::proof::{Rule, broken};
 
 pub use crate::plan::Requests;
 
@@ -135,6 +135,12 @@ pub enum Fact {
     },
     /// The cluster was set back: versions count anew, every version known so far means nothing, only fingerprints decide.
     Rewind,
+    /// A part of what was known of the subscription is lost, which has to be made up for; or, with `None`, what makes up for
+    /// it is on record now.
+    Lost {
+        /// Why.
+        loss: Option<Loss>,
+    },
     /// The subscription is gone, and so is all that was known for it.
     Forget,
 }
@@ -242,7 +248,7 @@ pub struct Book {
     pub requests: Requests,
     /// How fingerprints are made, from which sequence on; oldest first.
     pub recipes: Vec<(u64, Recipe)>,
-    /// A part of it was lost. Not stored: whoever loads the ledger finds it out.
+    /// A part of it was lost, and nothing that makes up for it is on record yet.
     pub loss: Option<Loss>,
 }
 
@@ -293,15 +299,12 @@ impl Entries {
                     entry.acked = Some(Acked { seq: sending.seq, rv: *rv, fp: sending.fp });
                     entry.sending = None;
                     entry.parked = None;
-                } else {
-                    passed(Passed::AckOfAnother);
                 }
             }
             Fact::Drop { object, of } => {
                 // A Sending newer than the event that was dropped keeps the slot: the endpoint may hold it.
                 let newer = book.entries.get(object).and_then(|entry| entry.sending).is_some_and(|s| s.seq > *of);
                 if newer {
-                    passed(Passed::DropKeepsNewer);
                     if let Some(entry) = book.entries.get_mut(object) {
                         entry.acked = None;
                     }
@@ -313,6 +316,10 @@ impl Entries {
                 if let Some(entry) = book.entries.get_mut(object)
                     && entry.sending.is_some_and(|sending| sending.seq == *of)
                 {
+                    if broken(Rule::ParkedIsUnanswered) {
+                        entry.sending = None;
+                        return;
+                    }
                     entry.parked = Some(Parked { of: *of, class: *class, config_hash: *config_hash });
                 }
             }
@@ -345,6 +352,7 @@ impl Entries {
             }
             Fact::Recipe { recipe } => book.begin_recipe(record.seq, *recipe),
             Fact::Rewind => book.rewind(),
+            Fact::Lost { loss } => book.loss = *loss,
             Fact::Forget => {} // returned above
         }
     }
@@ -384,5 +392,8 @@ impl Entry {
 /// The sequence a new leader starts from: past everything durable, and past every sequence an earlier life of the same
 /// ledger could have handed out, as long as the clock does not go back and a life hands out no more than 2¹¹ a millisecond.
 pub fn claim_seq(durable: u64, unix_ms: u64) -> u64 {
+    if broken(Rule::ClaimJumps) {
+        return durable;
+    }
     (durable + 1).max(unix_ms << 11)
 }

@@ -47,6 +47,8 @@ marks! {
     FoldForgotten,
     /// What was known of a subscription that was deleted meanwhile was dropped.
     Swept,
+    /// An index no longer names what is not there.
+    Mended,
     /// It was time to fold.
     FoldDue,
     /// Nothing certain is known of the object.
@@ -225,10 +227,14 @@ marks! {
     ToldAnew,
     /// What is owed as New is kept from being adopted by an edit.
     Pledged,
+    /// What was to be New after its end, when an edit came, still is.
+    PledgeRenewed,
     /// A new object waits until the endpoint knows that the old one of its name is gone.
     WaitsForOld,
     /// The end of an old object waits for the new one of its name, which was tried first.
     WaitsForNew,
+    /// The end of an old object waits for the end of the one that has its name now.
+    WaitsForHeir,
     /// A row proves that the former owner of its name is gone.
     NamesakeProvedGone,
     /// The endpoint has a newer object of that name: the end of the old one is dropped.
@@ -267,8 +273,4 @@ marks! {
     LetIn,
     /// There is no room for another slot.
     KeptOut,
-    /// An acknowledgement speaks of another event than the last one.
-    AckOfAnother,
-    /// A drop leaves alone what was declared since.
-    DropKeepsNewer,
 }

@@ -3,10 +3,13 @@
 use crate::patterns::{answer, commit, crash, edit, hear, trouble, unsure};
 use crate::random::Random;
 use crate::schedule::{Answer, Edit, Fate, Step};
+use crate::upsets::{
+    asked_again, clock_goes_back, comes_and_goes, damaged, many_things_then_fold, set_back, slow_ledger,
+};
 
 type Story = fn(&mut Random, &mut Vec<Step>);
 
-pub const STORIES: [Story; 20] = [
+pub const STORIES: [Story; 23] = [
     one_change,
     one_change,
     every_window,
@@ -27,14 +30,17 @@ pub const STORIES: [Story; 20] = [
     comes_and_goes,
     slow_ledger,
     many_things_then_fold,
+    asked_again,
+    set_back,
+    damaged,
 ];
 
-fn object(random: &mut Random) -> (u8, u8) {
+pub fn object(random: &mut Random) -> (u8, u8) {
     (random.byte() % 2, random.byte() % 2)
 }
 
 /// How a request may end that is not answered well.
-fn badly(random: &mut Random) -> Answer {
+pub fn badly(random: &mut Random) -> Answer {
     const WAYS: [Answer; 8] = [
         Answer::Unheard,
         Answer::TakenAndRefused,
@@ -49,7 +55,7 @@ fn badly(random: &mut Random) -> Answer {
 }
 
 /// A change, from the cluster to the endpoint, with trouble in some of the windows.
-fn windows(random: &mut Random, steps: &mut Vec<Step>, change: Step, kind: u8, end: Answer, one_in: u64) {
+pub fn windows(random: &mut Random, steps: &mut Vec<Step>, change: Step, kind: u8, end: Answer, one_in: u64) {
     for step in [change, hear(kind), commit(), answer(end), Step::Wait { ms: 2_000, lazy: false }, commit()] {
         steps.push(step);
         if random.one_in(one_in) {
@@ -191,7 +197,7 @@ fn poison(random: &mut Random, steps: &mut Vec<Step>) {
 fn namesakes(random: &mut Random, steps: &mut Vec<Step>) {
     let (kind, name) = object(random);
     windows(random, steps, Step::Touch { kind, name, content: 0 }, kind, Answer::Fine, 8);
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..=random.below(3) {
         steps.push(Step::Delete { kind, name, again: true });
         match random.below(4) {
             0 => steps.extend([Step::Relist { kind, lossy: true }, hear(kind)]),
@@ -318,67 +324,4 @@ fn two_leaders(random: &mut Random, steps: &mut Vec<Step>) {
         }
     }
     steps.push(Step::Arrive { pick: random.byte() });
-}
-
-fn clock_goes_back(random: &mut Random, steps: &mut Vec<Step>) {
-    for _ in 0..2 {
-        let (kind, name) = object(random);
-        let content = random.byte() % 2;
-        windows(random, steps, Step::Touch { kind, name, content }, kind, Answer::Fine, 8);
-        steps.push(Step::Clock { minutes: [-60, -1, 1, 60][random.below(4) as usize] });
-        steps.extend([crash(random), hear(0), hear(1)]);
-    }
-}
-
-/// A subscription is deleted and created again, with requests under way.
-fn comes_and_goes(random: &mut Random, steps: &mut Vec<Step>) {
-    let (kind, name) = object(random);
-    let subscription = random.byte() % 3;
-    windows(random, steps, Step::Touch { kind, name, content: 0 }, kind, Answer::Fine, 9);
-    steps.extend([Step::Touch { kind, name, content: 1 }, hear(kind), commit()]);
-    let gone_or_back = Step::Edit { subscription, edit: Edit::Withdraw };
-    for _ in 0..2 + random.below(2) {
-        steps.push(gone_or_back);
-        if random.one_in(2) {
-            trouble(random, steps);
-        }
-        for _ in 0..random.below(3) {
-            steps.extend([commit(), answer(if random.one_in(3) { badly(random) } else { Answer::Fine })]);
-        }
-    }
-}
-
-/// Commits fail, or nobody knows, for longer than anybody may send.
-fn slow_ledger(random: &mut Random, steps: &mut Vec<Step>) {
-    for _ in 0..2 + random.below(3) {
-        let (kind, name) = (random.byte() % 2, random.byte() % 4);
-        steps.extend([Step::Touch { kind, name, content: random.byte() % 2 }, hear(kind)]);
-        steps.push(Step::Commit { old: false, fate: unsure(random) });
-        steps.push(Step::Wait { ms: 1_000 + random.below(7_000) as u16, lazy: random.one_in(3) });
-        if random.one_in(2) {
-            steps.push(answer(Answer::Fine));
-        }
-    }
-    steps.push(if random.one_in(2) { commit() } else { crash(random) });
-    steps.push(Step::StrayCommit { pick: 0 });
-}
-
-/// Enough records for segments and folds, with a leader that may die in the middle of one.
-fn many_things_then_fold(random: &mut Random, steps: &mut Vec<Step>) {
-    for _ in 0..4 + random.below(5) {
-        let (kind, name) = (random.byte() % 2, random.byte() % 4);
-        steps.extend([
-            Step::Touch { kind, name, content: random.byte() % 2 },
-            hear(kind),
-            commit(),
-            answer(Answer::Fine),
-        ]);
-        steps.extend([Step::Wait { ms: 1_600, lazy: false }, commit()]);
-        if random.one_in(2) {
-            steps.push(Step::Fold { old: false });
-        }
-    }
-    steps.extend([Step::Wait { ms: 20_000, lazy: false }, Step::Fold { old: false }]);
-    trouble(random, steps);
-    steps.extend([Step::Fold { old: false }, Step::Commit { old: false, fate: unsure(random) }, commit()]);
 }
