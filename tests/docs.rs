@@ -12,7 +12,7 @@ use std::sync::Arc;
 use changehook::api::unsupported::UNSUPPORTED;
 use changehook::api::{WebhookSubscription, conditions};
 use changehook::controller::validate::validate;
-use changehook::{delivery, runtime, status, watch};
+use changehook::{delivery, ledger, runtime, status, watch};
 use changehook_core::event::{Event, Identity, Object, RenderOptions, Subject, render, row};
 use changehook_core::object::{Gvk, ObservedBy, Row};
 use changehook_core::plan::{Change, SubscriptionId};
@@ -169,6 +169,7 @@ fn every_metric_is_documented_under_the_name_it_is_shown_with_and_no_other_is() 
         watch::Metrics::register(&mut registry),
         delivery::metrics::Metrics::register(&mut registry),
         status::metrics::Metrics::register(&mut registry),
+        ledger::Metrics::register(&mut registry),
         runtime::leader::Metrics::register(&mut registry),
     );
     let text = runtime::metrics::text(&registry).unwrap();

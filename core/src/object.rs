@@ -2,6 +2,7 @@
 //!
 //! Touches nothing. Invariant: a [`Row`] is immutable; a newer version of the object is a new row.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -166,12 +167,26 @@ pub enum Unreadable {
 }
 
 /// What the engine keys a slot by, within one subscription.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectKey {
     /// The kind, whatever version is watched.
     pub kind: Arc<GroupKind>,
     /// metadata.uid
     pub uid: Arc<str>,
+}
+
+impl Ord for ObjectKey {
+    /// By kind, then uid. Objects of one source share their kind, and millions of them are sorted when a ledger is loaded.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let kinds = if Arc::ptr_eq(&self.kind, &other.kind) { Ordering::Equal } else { self.kind.cmp(&other.kind) };
+        kinds.then_with(|| self.uid.cmp(&other.uid))
+    }
+}
+
+impl PartialOrd for ObjectKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// How a change was noticed.

@@ -175,6 +175,16 @@ pub(super) fn settle(desk: &mut Desk, shared: &mut Shared, key: &ObjectKey, slot
     slot.last_error = None;
 }
 
+/// The endpoint knows that the object is gone; if it is back by now and an edit has met it, that it is owed as New.
+pub(super) fn record_end(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, of: u64) {
+    shared.record(now, desk, Fact::Drop { object: key.clone(), of });
+    if slot.pledged {
+        shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
+    }
+    slot.acked = None;
+    slot.may_be_known = false;
+}
+
 /// The row is taken as known without being told.
 fn adopt(desk: &mut Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot) {
     let Shown::Selected { row, rv, fp } = &slot.shown else { return };

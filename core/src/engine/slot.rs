@@ -203,6 +203,11 @@ impl Slot {
         self.acked.is_none() && (!self.may_be_known || broken(Rule::MaybeToldIsRemoved))
     }
 
+    /// What it was told last, or is being told, is that the object is gone.
+    pub fn tells_the_end(&self) -> bool {
+        self.sending.is_some_and(|sending| sending.change == Change::Removed)
+    }
+
     /// Its last attempt failed, and it was not given up.
     pub fn is_retrying(&self) -> bool {
         self.not_before > 0

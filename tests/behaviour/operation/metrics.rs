@@ -103,7 +103,7 @@ async fn metrics_count_what_happened_under_labels_of_closed_sets() {
         assert!(!text.contains(word), "{word} is in {text}");
     }
     let names: BTreeSet<_> = labels(&text).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["kind", "le", "outcome", "reason", "version"].map(str::to_owned).into());
+    assert_eq!(names, ["kind", "le", "outcome", "reason", "role", "version"].map(str::to_owned).into());
     assert_eq!(labels(&text).len(), labels(&zero).union(&labels(&text)).count(), "no label value went away");
     assert!(text.ends_with("# EOF\n"), "the text is whole");
 }

@@ -95,18 +95,21 @@ fn directory(head: &Head, found: &Found) -> Result<Vec<IndexRef>, Loss> {
 /// The book of an index, as far as its shards are there.
 fn fill(book: &mut Book, index: &Index, found: &Found) {
     book_of(index, book);
+    // Sorted once and built as a whole: entry by entry, a million of them take several times as long.
+    let mut all = Vec::new();
     for (bucket, shard) in (0_u32..).zip(&index.buckets) {
         let Some(shard) = shard else { continue };
         match read(found, Name::shard(&index.subscription, bucket, shard.label)) {
             Ok(Form::Shard(Shard { subscription, entries, .. }))
                 if subscription == index.subscription && entries.len() == shard.count as usize =>
             {
-                book.entries.extend(entries);
+                all.extend(entries);
             }
             Ok(_) => book.loss = Some(Loss::Corrupt),
             Err(loss) => book.loss = Some(loss),
         }
     }
+    book.entries = all.into_iter().collect();
 }
 
 /// What an index has itself.
