@@ -73,7 +73,7 @@ impl Endpoint {
         self.said.range(uid + 1..).any(|(_, told)| Some(told.place) == place)
     }
 
-    /// Whoever may have heard that the object is gone must not hear of an update. (Where the ledger is lost, nobody knows.)
+    /// It may have heard that the object is gone, and hears of an update.
     pub fn is_surprised_by(&self, told: Told) -> bool {
         let before = self.said.get(&told.uid).filter(|before| before.sequence < told.sequence);
         told.change == Change::Updated && before.is_some_and(|before| before.change == Change::Removed)

@@ -62,6 +62,13 @@ impl Model {
         }
     }
 
+    /// A list that is older than what the ledger says of its source is not looked at.
+    fn may_start_from_past(&self, world: &World) -> bool {
+        let (past, ..) = world.past;
+        let highest = self.ledgers.get(world.ledger).entries.sources.values().copied().max().unwrap_or(0);
+        world.past != World::NO_PAST && u64::from(self.clusters.get(past).rv) >= highest
+    }
+
     /// What matters of the time of an edit, where it does.
     fn moment(&self, world: &World) -> Moment {
         if !self.setup.adopts {
@@ -85,7 +92,7 @@ impl Model {
         let vacant = if led && !self.setup.old_leaders_go_on { self.depose(next) } else { Ok(next) };
         let begun = vacant.clone().and_then(|world| self.begin(world, false));
         steps.push((Move::Start { rival: led, stale: false }, begun));
-        if world.budget.stale > 0 && world.past != World::NO_PAST {
+        if world.budget.stale > 0 && self.may_start_from_past(world) {
             let begun = vacant.and_then(|world| self.begin(world, true));
             steps.push((Move::Start { rival: led, stale: true }, begun));
         }

@@ -149,12 +149,18 @@ impl Operator {
     }
 
     fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
-        let mut seen = Vec::new();
         let source = source(kind);
+        match &event {
+            SourceEvent::Upsert(row) => self.engine.source_at(&source, row.rv),
+            SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.engine.source_at(&source, *rv),
+            SourceEvent::ListStarted | SourceEvent::Unreadable(_) | SourceEvent::KindAbsent => {}
+        }
+        let mut seen = Vec::new();
         let synced = self.select(|selection| selection.apply(&source, event, &mut seen));
         self.show(seen, false);
         if let Some(synced) = synced {
-            self.engine.conclude(self.now, &setup.plan(self.plan).id, &source.gvk.group_kind(), &synced);
+            let id = &setup.plan(self.plan).id;
+            self.engine.conclude(self.now, id, &source.gvk.group_kind(), &synced);
         }
     }
 
