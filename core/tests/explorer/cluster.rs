@@ -33,6 +33,8 @@ pub struct Cluster {
     pub duties: BTreeSet<u8>,
     /// Who was selected at a time when who is selected may be adopted.
     pub adoptable: BTreeSet<u8>,
+    /// Who was gone or not selected at some time; only where objects cannot be read.
+    pub departed: BTreeSet<u8>,
     /// Whom an edit took out of the selection silently.
     pub silenced: BTreeSet<u8>,
 }
@@ -88,6 +90,7 @@ impl Cluster {
             uids: 0,
             duties: BTreeSet::new(),
             adoptable: BTreeSet::new(),
+            departed: BTreeSet::new(),
             silenced: BTreeSet::new(),
         }
     }

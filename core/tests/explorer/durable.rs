@@ -14,6 +14,7 @@ use changehook_core::ledger::{Book, Entries, Entry, Fact, Record, codec};
 use changehook_core::object::ObjectKey;
 
 use crate::cluster::number;
+use crate::endpoint::Told;
 use crate::intern::digest_of_text;
 
 #[derive(Clone, Default)]
@@ -104,6 +105,12 @@ impl Ledger {
 
     pub fn all_entries(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
         self.entries.books.values().flat_map(|book| &book.entries)
+    }
+
+    /// Whether the object was acknowledged as of a later version than is told.
+    pub fn has_newer(&self, told: Told) -> bool {
+        let newer = |entry: &Entry| entry.acked.is_some_and(|acked| acked.rv > told.rv);
+        self.all_entries().any(|(key, entry)| number(&key.uid) == told.uid && newer(entry))
     }
 
     /// Whether the event may be told: its Sending record is what the ledger says of the object.

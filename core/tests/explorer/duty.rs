@@ -16,6 +16,11 @@ pub struct Moment {
 
 /// Notes what the edit means for who has to be told.
 pub fn note(setup: &Setup, before: &Cluster, after: &mut Cluster, edit: Edit, moment: Moment) {
+    if setup.blurs() {
+        let there = |uid: u8| after.objects().any(|object| object.uid == uid && setup.selects(after.plan, object));
+        let departed: Vec<u8> = (1..=after.uids).filter(|uid| !there(*uid)).collect();
+        after.departed.extend(departed);
+    }
     if !setup.adopts {
         return;
     }

@@ -79,8 +79,9 @@ impl Endpoint {
         told.change == Change::Updated && before.is_some_and(|before| before.change == Change::Removed)
     }
 
-    /// A request for this is started. `current` if its sender is the latest leader.
-    pub fn say(&mut self, told: Told, current: bool) -> Result<(), String> {
+    /// A request for this is started. `current` if its sender is the latest leader; with `old_lists` an object that the
+    /// endpoint heard the end of may come back for a while.
+    pub fn say(&mut self, told: Told, current: bool, old_lists: bool) -> Result<(), String> {
         let Told { uid, sequence, change, content, place: _, rv } = told;
         if content.is_none() != (change == Change::Removed) {
             return Err(format!("{change:?} of uid-{uid} tells {content:?}"));
@@ -88,7 +89,7 @@ impl Endpoint {
         let Some(highest) = self.said.get(&uid).copied().filter(|highest| highest.sequence >= sequence) else {
             let before = self.said.insert(uid, told);
             return match before {
-                Some(before) if before.rv > rv => Err(format!("{told} is told after {before}")),
+                Some(before) if before.rv > rv && !old_lists => Err(format!("{told} is told after {before}")),
                 Some(_) | None => Ok(()),
             };
         };

@@ -22,6 +22,7 @@ mod endpoint;
 mod intern;
 mod leader;
 mod moves;
+mod mutants;
 mod operator;
 mod oracle;
 mod search;
@@ -31,10 +32,7 @@ mod world;
 mod worlds;
 
 use search::explore;
-use setup::Budget;
-use world::{Model, World};
-
-type Make = fn(Budget) -> (Model, World);
+use worlds::Small;
 
 /// With EXPLORE_LIMIT=n no more than n states are looked at.
 fn limit() -> usize {
@@ -42,32 +40,31 @@ fn limit() -> usize {
     limit.unwrap_or(usize::MAX)
 }
 
-fn check(make: Make, budget: Budget) {
+fn check((make, budget): Small) {
     let (mut model, root) = make(budget);
     let report = explore(&mut model, root, limit());
     println!("{report}");
     assert!(report.found.is_none(), "a counterexample was found");
 }
 
-const NONE: Budget = Budget { edits: 0, answers: 0, crashes: 0, lost: 0, refused: 0, rivals: 0, stale: 0, restores: 0 };
-
 macro_rules! worlds {
-    ($($(#[$attribute:meta])* $name:ident: $make:ident { $($budget:tt)* })*) => {
-        $(#[test] $(#[$attribute])* fn $name() { check(worlds::$make, Budget { $($budget)*, ..NONE }); })*
+    ($($(#[$attribute:meta])* $name:ident: $small:ident)*) => {
+        $(#[test] $(#[$attribute])* fn $name() { check(worlds::$small); })*
     };
 }
 
 worlds! {
-    a_one: one_object { edits: 2, answers: 2, crashes: 1, lost: 1, rivals: 1 }
-    a_two: old_leader { edits: 2, answers: 2, crashes: 1, lost: 1, rivals: 1 }
-    a_slow: slow_commits { edits: 2, answers: 2, crashes: 1, lost: 1, rivals: 1 }
-    a_refusals: refusals { edits: 2, answers: 3, crashes: 1, lost: 2, refused: 1, rivals: 0 }
-    a_suspension: suspension { edits: 3, answers: 2, crashes: 1, lost: 1, rivals: 0 }
-    a_selections: selections { edits: 3, answers: 2, crashes: 1, lost: 1, rivals: 0 }
-    a_bad_lists: bad_lists { edits: 3, answers: 2, crashes: 1, lost: 1, rivals: 0, stale: 1 }
-    a_namesakes: namesakes { edits: 3, answers: 3, crashes: 1, lost: 1, refused: 1 }
-    a_old_copies: old_copies { edits: 2, answers: 2, crashes: 1, lost: 1, restores: 1 }
-    a_baseline: baseline { edits: 2, answers: 2, crashes: 1, lost: 1 }
-    b_two_objects: two_objects { edits: 2, answers: 2, crashes: 1 }
-    b_two_kinds: two_kinds { edits: 2, answers: 2, crashes: 1 }
+    a_one: ONE_OBJECT
+    a_longer: ONE_OBJECT_LONGER
+    a_two: OLD_LEADER
+    a_slow: SLOW_COMMITS
+    a_refusals: REFUSALS
+    a_outage: OUTAGE
+    a_suspension: SUSPENSION
+    a_selections: SELECTIONS
+    a_bad_lists: BAD_LISTS
+    a_new_sources: NEW_SOURCES
+    a_namesakes: NAMESAKES
+    a_old_copies: OLD_COPIES
+    a_baseline: BASELINE
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use changehook_core::plan::Change;
+
 use crate::cluster::Edit;
 use crate::durable::brief;
 use crate::duty::Moment;
@@ -66,7 +68,7 @@ impl Model {
     fn may_start_from_past(&self, world: &World) -> bool {
         let (past, ..) = world.past;
         let highest = self.ledgers.get(world.ledger).entries.sources.values().copied().max().unwrap_or(0);
-        world.past != World::NO_PAST && u64::from(self.clusters.get(past).rv) >= highest
+        world.past != World::NO_PAST && (self.setup.new_sources || u64::from(self.clusters.get(past).rv) >= highest)
     }
 
     /// What matters of the time of an edit, where it does.
@@ -236,9 +238,16 @@ impl Model {
             if current && !ledger.has_sending(told.uid, told.sequence) {
                 return Err(format!("{told} is sent, and the ledger has no record of it"));
             }
+            if current && ledger.has_newer(told) {
+                return Err(format!("{told} is told, and something newer was acknowledged"));
+            }
+            let departed = &self.clusters.get(world.cluster).departed;
+            if told.change == Change::Removed && self.setup.blurs() && !departed.contains(&told.uid) {
+                return Err(format!("{told} is told, and it was there all the time"));
+            }
             let mut endpoint = self.endpoints.get(world.endpoint).clone();
             self.setup.check_change(&endpoint, told)?;
-            endpoint.say(told, current)?;
+            endpoint.say(told, current, self.setup.new_sources)?;
             world.endpoint = self.endpoints.add(endpoint);
         }
         Ok(())

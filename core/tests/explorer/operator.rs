@@ -44,6 +44,9 @@ pub struct Wishes {
     pub requests: Vec<Attempt>,
 }
 
+/// Of requests, at once, for one or two objects.
+const FAR_TOO_MANY: usize = 8;
+
 #[derive(Clone)]
 pub struct Operator {
     engine: Engine,
@@ -109,7 +112,10 @@ impl Operator {
 
     fn pump(&mut self) -> Wishes {
         let mut wishes = Wishes::default();
-        while let Some(action) = self.engine.poll(self.now) {
+        // An engine that is broken may go on for ever.
+        while wishes.requests.len() < FAR_TOO_MANY
+            && let Some(action) = self.engine.poll(self.now)
+        {
             match action {
                 Action::Fold => unreachable!("nothing is sealed here"),
                 Action::Commit(batch) => wishes.commit = Some(batch),

@@ -45,6 +45,8 @@ pub struct Setup {
     pub by_name: bool,
     /// Some objects may be adopted, so that it matters who must not be.
     pub adopts: bool,
+    /// Each leader watches by a source of its own, of which no version is known.
+    pub new_sources: bool,
 }
 
 /// Every wait is as long as that, so that time passes in equal steps.
@@ -66,6 +68,7 @@ impl Setup {
             old_leaders_go_on: false,
             by_name: false,
             adopts: false,
+            new_sources: false,
         };
         setup.plans.push(setup.plan_of("x"));
         setup
@@ -120,6 +123,11 @@ impl Setup {
         let row = object.row(self.kind_of(object.place));
         let interest = self.plan(plan).interests.iter().find(|interest| interest.gvk == *row.gvk);
         interest.is_some_and(|interest| interest.selector.matches(&row))
+    }
+
+    /// Whether there are objects that cannot be read.
+    pub fn blurs(&self) -> bool {
+        self.edits.iter().any(|edit| matches!(edit, Edit::Blur(_)))
     }
 
     /// Whether anything may be given up here.

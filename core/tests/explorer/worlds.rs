@@ -10,6 +10,28 @@ use crate::moves::Move;
 use crate::setup::{Budget, Setup};
 use crate::world::{Model, World};
 
+pub type Make = fn(Budget) -> (Model, World);
+
+/// A world that is small enough to be explored in seconds.
+pub type Small = (Make, Budget);
+
+const NONE: Budget = Budget { edits: 0, answers: 0, crashes: 0, lost: 0, refused: 0, rivals: 0, stale: 0, restores: 0 };
+const BASE: Budget = Budget { edits: 2, answers: 2, crashes: 1, lost: 1, ..NONE };
+
+pub const ONE_OBJECT: Small = (one_object, Budget { rivals: 1, ..BASE });
+pub const ONE_OBJECT_LONGER: Small = (one_object, Budget { edits: 3, ..BASE });
+pub const OLD_LEADER: Small = (old_leader, Budget { rivals: 1, ..BASE });
+pub const SLOW_COMMITS: Small = (slow_commits, Budget { rivals: 1, ..BASE });
+pub const REFUSALS: Small = (refusals, Budget { answers: 3, lost: 2, refused: 1, ..BASE });
+pub const SUSPENSION: Small = (suspension, Budget { edits: 3, ..BASE });
+pub const SELECTIONS: Small = (selections, Budget { edits: 3, ..BASE });
+pub const BAD_LISTS: Small = (bad_lists, Budget { edits: 3, stale: 1, ..BASE });
+pub const NEW_SOURCES: Small = (new_sources, Budget { stale: 1, ..BASE });
+pub const OUTAGE: Small = (outage, Budget { answers: 3, lost: 2, crashes: 0, ..BASE });
+pub const NAMESAKES: Small = (namesakes, Budget { edits: 3, answers: 3, refused: 1, ..BASE });
+pub const OLD_COPIES: Small = (old_copies, Budget { edits: 3, answers: 3, restores: 1, ..BASE });
+pub const BASELINE: Small = (baseline, BASE);
+
 const ONE: [Edit; 5] = [Edit::Content(0), Edit::Label(0), Edit::Namespace, Edit::Delete(0), Edit::Create(0)];
 
 /// One object that everything may happen to.
@@ -47,6 +69,14 @@ pub fn refusals(budget: Budget) -> (Model, World) {
     known(setup)
 }
 
+/// An endpoint that is down for two objects.
+pub fn outage(budget: Budget) -> (Model, World) {
+    let mut setup = Setup::new("an outage for two", &[0, 0], budget);
+    setup.plans[0].retry.max_retries = 0;
+    setup.edits = vec![Edit::Content(0), Edit::Content(1)];
+    known(setup)
+}
+
 /// The subscription is suspended and resumed, and asks for everything again.
 pub fn suspension(budget: Budget) -> (Model, World) {
     let mut setup = Setup::new("suspension and resync", &[0], budget);
@@ -63,9 +93,9 @@ pub fn suspension(budget: Budget) -> (Model, World) {
 /// The subscription's selector is edited there and back, silently.
 pub fn selections(budget: Budget) -> (Model, World) {
     let mut setup = Setup::new("edited selections", &[0], budget);
-    setup.plans.push(setup.plan_of(""));
-    setup.edits =
-        vec![Edit::Content(0), Edit::Label(0), Edit::Delete(0), Edit::Create(0), Edit::Plan(0), Edit::Plan(1)];
+    setup.plans.extend([setup.plan_of(""), setup.plan_of("y")]);
+    setup.edits = vec![Edit::Content(0), Edit::Label(0), Edit::Delete(0), Edit::Create(0)];
+    setup.edits.extend([Edit::Plan(0), Edit::Plan(1), Edit::Plan(2)]);
     setup.adopts = true;
     known(setup)
 }
@@ -74,6 +104,14 @@ pub fn selections(budget: Budget) -> (Model, World) {
 pub fn bad_lists(budget: Budget) -> (Model, World) {
     let mut setup = Setup::new("unreadable objects and old lists", &[0], budget);
     setup.edits = vec![Edit::Content(0), Edit::Label(0), Edit::Blur(0), Edit::Delete(0), Edit::Create(0)];
+    known(setup)
+}
+
+/// Each leader watches by a source of which no version is known: its first list may be older than what was told.
+pub fn new_sources(budget: Budget) -> (Model, World) {
+    let mut setup = Setup::new("new sources", &[0], budget);
+    setup.edits = ONE.to_vec();
+    setup.new_sources = true;
     known(setup)
 }
 
