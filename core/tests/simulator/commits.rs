@@ -214,6 +214,7 @@ impl World {
             | Fact::Resync { .. }
             | Fact::Recipe { .. }
             | Fact::Rewind
+            | Fact::Lost { .. }
             | Fact::Forget => {}
         }
     }
