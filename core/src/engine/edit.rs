@@ -215,7 +215,8 @@ impl Subscription {
     fn pledge(&mut self, shared: &mut Shared, now: Now, kind: &GroupKind) {
         let Self { slots, desk } = self;
         for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
-            if slot.is_selected() && slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
+            // Also one that cannot be read at the moment.
+            if slot.owed_since.is_some() && !slot.is_known() && !slot.pledged {
                 passed(Passed::Pledged);
                 shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
                 slot.pledged = true;

@@ -16,6 +16,7 @@ use crate::Now;
 use crate::ledger::Named;
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, Row};
+use crate::plan::Change;
 use crate::proof::{Mark, passed};
 
 pub(super) type Name = (Arc<GroupKind>, Option<Arc<str>>, Arc<str>);
@@ -55,9 +56,10 @@ impl Desk {
     }
 }
 
-/// A request of the slot's was made and not answered well, or is about to be made.
+/// A request that tells of the object was made and not answered well, or one is about to be made.
 fn was_tried(slot: &Slot) -> bool {
-    slot.is_busy() || (slot.sending.is_some() && slot.may_be_known)
+    let told = slot.sending.is_some_and(|sending| sending.change != Change::Removed);
+    slot.is_busy() || (told && slot.may_be_known)
 }
 
 /// Whether `new` has to wait for `old`, which has the same name and is not selected.
@@ -69,6 +71,12 @@ fn waits_for_old(new: &Slot, old: &Slot) -> bool {
 /// Whether `old` has to wait for `new`, which has the same name and is selected.
 fn waits_for_new(old: &Slot, new: &Slot) -> bool {
     !old.is_selected() && was_tried(new) && (new.is_busy() || new.parked.is_none())
+}
+
+/// Whether `old`, which is gone, has to wait for the one that has its name now, though that is not selected at the moment:
+/// should it be again, it goes on with the event that was tried, and that must not be from before the end of `old`.
+fn waits_for_heir(old: &Slot, new: &Slot) -> bool {
+    matches!((&old.shown, &new.shown), (Shown::Gone { .. }, Shown::Deselected { .. })) && waits_for_new(old, new)
 }
 
 fn noted(mark: Mark) -> bool {
@@ -84,7 +92,8 @@ impl Subscription {
             match (slot.is_selected(), other.is_selected()) {
                 (true, false) => waits_for_old(slot, other) && noted(Mark::WaitsForOld),
                 (false, true) => waits_for_new(slot, other) && noted(Mark::WaitsForNew),
-                (true, true) | (false, false) => other.is_busy(),
+                (false, false) => other.is_busy() || (waits_for_heir(slot, other) && noted(Mark::WaitsForHeir)),
+                (true, true) => other.is_busy(),
             }
         })
     }

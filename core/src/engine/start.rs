@@ -89,6 +89,9 @@ impl Engine {
         desk.end_probe(key);
         self.shared.give_back(desk, slot);
         slot.forget_subject();
+        if let Some(at) = desk.next_chance(now) {
+            self.shared.wake(at, desk);
+        }
         subscription.reconsider(&mut self.shared, now, key);
         subscription.reconsider_namesakes(&mut self.shared, now, key, &named);
         None

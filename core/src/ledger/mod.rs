@@ -25,7 +25,6 @@ use std::sync::Arc;
 use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey, SourceId};
 use crate::outcome::Class;
 use crate::plan::{Change, SubscriptionId};
-use crate::proof::{Mark as Passed, passed};
 
 pub use crate::plan::Requests;
 
@@ -293,15 +292,12 @@ impl Entries {
                     entry.acked = Some(Acked { seq: sending.seq, rv: *rv, fp: sending.fp });
                     entry.sending = None;
                     entry.parked = None;
-                } else {
-                    passed(Passed::AckOfAnother);
                 }
             }
             Fact::Drop { object, of } => {
                 // A Sending newer than the event that was dropped keeps the slot: the endpoint may hold it.
                 let newer = book.entries.get(object).and_then(|entry| entry.sending).is_some_and(|s| s.seq > *of);
                 if newer {
-                    passed(Passed::DropKeepsNewer);
                     if let Some(entry) = book.entries.get_mut(object) {
                         entry.acked = None;
                     }

@@ -229,6 +229,8 @@ marks! {
     WaitsForOld,
     /// The end of an old object waits for the new one of its name, which was tried first.
     WaitsForNew,
+    /// The end of an old object waits for the end of the one that has its name now.
+    WaitsForHeir,
     /// A row proves that the former owner of its name is gone.
     NamesakeProvedGone,
     /// The endpoint has a newer object of that name: the end of the old one is dropped.
@@ -267,8 +269,4 @@ marks! {
     LetIn,
     /// There is no room for another slot.
     KeptOut,
-    /// An acknowledgement speaks of another event than the last one.
-    AckOfAnother,
-    /// A drop leaves alone what was declared since.
-    DropKeepsNewer,
 }

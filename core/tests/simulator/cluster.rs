@@ -173,4 +173,20 @@ impl World {
             }
         }
     }
+
+    /// The cluster is as it was so many changes ago, and counts its versions from there.
+    pub fn set_back(&mut self, changes: usize) {
+        let mut past: Vec<u64> = self.kinds.iter().flat_map(|kind| kind.past.iter().map(|(rv, ..)| *rv)).collect();
+        past.sort_unstable();
+        let Some(rv) = past.len().checked_sub(changes + 1).map(|at| past[at].max(10)) else { return };
+        if self.kinds.iter().any(|kind| kind.past[0].0 > rv) {
+            // A kind was installed since, or uninstalled: that is another story.
+            return;
+        }
+        self.rv = rv;
+        for kind in &mut self.kinds {
+            kind.past.retain(|(at, ..)| *at <= rv);
+            kind.objects.clone_from(&kind.past.last().expect("the first is older").2);
+        }
+    }
 }

@@ -144,11 +144,15 @@ impl World {
     fn about_to_be_durable(&mut self, entries: &Entries, record: &Record) {
         self.tell(|| format!("durable: {}", brief::record(record)));
         assert!(record.seq > entries.seq, "the journal goes backwards");
-        let number = self.number(&record.subscription);
+        let Some(number) = self.number_of(&record.subscription) else {
+            assert_eq!(record.fact, Fact::Forget, "a stranger is remembered");
+            return;
+        };
         let book = entries.books.get(&record.subscription);
         let entry = |object: &ObjectKey| book.and_then(|book| book.entries.get(object));
         let is_open = |object: &ObjectKey| book.and_then(|book| book.marks.get(&object.kind)).filter(|mark| mark.open);
-        let usual = self.setup.changes == ChangeTypes::ALL && !self.setup.change_types;
+        let usual = self.setup.changes == ChangeTypes::ALL && !self.setup.change_types && self.setup.losses.is_none();
+        let resync = book.map_or(0, |book| book.resync);
         if let Some(referee) = &mut self.referee {
             referee.reads(number, record);
         }
@@ -157,10 +161,12 @@ impl World {
                 assert!(is_open(object).is_none(), "declared while its baseline is open");
                 if let Some(entry) = entry(object) {
                     let same = |sending: &changehook_core::ledger::Sending| {
-                        sending.change == *change && (sending.fp == *fp || fp.0 == 0)
+                        // What was declared before everything was asked for again is declared again.
+                        let asked_again = fp.0 != 0 && sending.seq < resync;
+                        sending.change == *change && (sending.fp == *fp || fp.0 == 0) && !asked_again
                     };
                     assert!(!entry.sending.as_ref().is_some_and(same), "the same state is declared as another event");
-                    let known = entry.acked.is_some_and(|acked| acked.fp == *fp);
+                    let known = entry.acked.is_some_and(|acked| acked.fp == *fp && acked.seq >= resync);
                     assert!(!known || entry.sending.is_some(), "declared although it is acknowledged");
                 }
                 let track = self.endpoints[number].track(number_of(&object.uid));
@@ -170,6 +176,7 @@ impl World {
                     change: *change,
                     fate: endpoint::Fate::Unsent,
                     settled: false,
+                    discarded: false,
                     failed: None,
                     told: None,
                 });
@@ -178,20 +185,24 @@ impl World {
                 let object = number_of(&object.uid);
                 if let Some(declared) = self.endpoints[number].track(object).event(*of) {
                     declared.settled = true;
+                    declared.discarded = self.setup.discard && declared.fate == endpoint::Fate::Failed;
                 }
                 if let Some(leader) = self.leaders.last_mut() {
                     leader.unsaved.retain(|(n, o, sequence, _)| (*n, *o, *sequence) != (number, object, *of));
                 }
             }
             Fact::Adopt { object, rv, fp, .. } => {
+                assert!(!self.setup.notify || !usual, "adopted, although it should be told");
                 if usual {
                     assert!(entry(object).is_none(), "adopted although it is known");
                     let mark = is_open(object).expect("adopted after the baseline was closed");
                     assert!(*rv <= mark.rv, "adopted although it is newer than the baseline");
                 }
                 let known = entry(object).is_some();
+                let noted = self.setup.room == u64::MAX;
                 let track = self.endpoints[number].track(number_of(&object.uid));
-                assert!(known || !usual || !track.promised, "it was owed as New, and adopted");
+                // What is kept out for want of room cannot be noted as owed either.
+                assert!(known || !usual || !noted || !track.promised, "it was owed as New, and adopted");
                 track.adopted = Some((record.seq, fp.0));
                 track.silenced = track.silenced.filter(|since| *since >= record.seq);
             }

@@ -3,10 +3,16 @@
 //!
 //! Beside the bytes it keeps what they must add up to: a leader that claims has to read just that.
 
+use std::sync::Arc;
+
 use changehook_core::engine::Batch;
 use changehook_core::ledger::form::Form;
 use changehook_core::ledger::keeper::{Claimant, Done, Folded, Found, Keeper, Loaded, Name, Part, Stored, Writes};
-use changehook_core::ledger::{Entries, Record, Usage, codec, keeper};
+use changehook_core::ledger::{Entries, Fact, Named, Record, Usage, codec, keeper};
+use changehook_core::object::{Gvk, ObjectKey};
+use changehook_core::plan::SubscriptionId;
+
+use crate::schedule::Damage;
 
 #[derive(Default)]
 pub struct Durable {
@@ -15,6 +21,12 @@ pub struct Durable {
     disk: Found,
     /// The Head's resourceVersion.
     version: u64,
+    /// How often the Head was moved to another object.
+    copies: u32,
+    /// What is stored is not what was written.
+    damaged: bool,
+    /// The last leader found something missing; until a fold makes up for it, every leader does.
+    pub is_lossy: bool,
 }
 
 /// What a leader knows of the ledger: what it wrote last.
@@ -52,15 +64,23 @@ pub enum Folding {
 impl Durable {
     /// A new leader takes the ledger. Whatever was on its way before is refused from here on.
     pub fn claim(&mut self, holder: u64) -> (Hold, Entries) {
-        let claimant = Claimant { cluster: "cluster".to_owned(), own: "head".to_owned(), holder };
+        let claimant = Claimant { cluster: "cluster".to_owned(), own: format!("head-{}", self.copies), holder };
         let names = self.disk.keys().copied().filter(|name| *name != Name::Head);
         let found = self.disk.get(&Name::Head).map(Vec::as_slice);
         let (head, loss) = keeper::claim(found, &claimant, names).expect("no newer version has written it");
-        assert_eq!(loss, None, "a loss was found, and nothing was lost");
+        assert!(loss.is_none() || self.damaged, "the Head is lost, and nothing was done to it");
         self.disk.insert(Name::Head, codec::encode(&Form::Head(head.clone())));
         self.version += 1;
         let Loaded { keeper, entries } = keeper::load(head, loss, &self.disk);
-        assert_eq!(entries, self.entries, "what is read back is not what was written");
+        self.is_lossy = entries.loss.is_some() || entries.books.values().any(|book| book.loss.is_some());
+        let mut read = entries.clone();
+        read.loss = None;
+        read.books.values_mut().for_each(|book| book.loss = None);
+        if std::mem::take(&mut self.damaged) {
+            self.entries = read;
+        } else {
+            assert_eq!(read, self.entries, "what is read back is not what was written");
+        }
         for garbage in keeper.garbage(self.disk.keys().copied().collect::<Vec<_>>()) {
             self.disk.remove(&garbage);
         }
@@ -95,7 +115,7 @@ impl Durable {
                 before(&self.entries, record);
                 self.entries.apply(record);
             }
-            self.entries.sources.extend(batch.sources.iter().cloned());
+            self.entries.sources = batch.sources.iter().cloned().collect();
         }
         true
     }
@@ -131,4 +151,60 @@ impl Durable {
         }
         folded
     }
+}
+
+impl Durable {
+    /// A part of what is stored is lost, or not what it was.
+    /// Folds cannot go on without a shard that is lost, so where there are folds only segments are.
+    pub fn damage(&mut self, how: Damage, pick: u8, folds: bool) {
+        let may_be_lost = |name: &Name| matches!(name, Name::Segment(_)) || (!folds && *name != Name::Head);
+        let mut parts: Vec<Name> = self.disk.keys().copied().filter(may_be_lost).collect();
+        parts.sort_unstable();
+        let part = parts.get(usize::from(pick) % parts.len().max(1)).copied();
+        match (how, part) {
+            (Damage::Deleted, Some(part)) => drop(self.disk.remove(&part)),
+            (Damage::Flipped, Some(part)) => self.flip(part, pick),
+            (Damage::HeadFlipped, _) => self.flip(Name::Head, pick),
+            (Damage::HeadDeleted, _) => drop(self.disk.remove(&Name::Head)),
+            (Damage::Copied, _) => self.copies += 1,
+            (Damage::AllDeleted, _) => self.disk.clear(),
+            (Damage::Deleted | Damage::Flipped, None) => return,
+        }
+        // Whatever a former leader has on its way is for another object.
+        self.version += 1;
+        self.damaged = true;
+    }
+
+    fn flip(&mut self, name: Name, pick: u8) {
+        let Some(bytes) = self.disk.get_mut(&name) else { return };
+        // Not in what says that it is a form of this version: that would be another one's.
+        let at = 8 + usize::from(pick) * 7 % (bytes.len() - 8);
+        bytes[at] ^= 1 << (pick % 8);
+    }
+
+    /// A ledger that is full of subscriptions that were deleted since.
+    pub fn of_strangers(count: u64) -> Self {
+        let mut durable = Self::default();
+        let (mut hold, _) = durable.claim(0);
+        let records: Vec<Record> = (1..=count).map(stranger).collect();
+        for (number, records) in [(1, records), (2, Vec::new())] {
+            let fold = hold.keeper.begin_fold().map(|begun| {
+                let (parts, folded) = begun.into_parts();
+                durable.fold(parts, folded)
+            });
+            let put = durable.begin(&mut hold, Some(Batch { number, records, sources: Vec::new() }), fold);
+            assert!(durable.land(&put, |_, _| ()), "nobody else is there");
+            durable.landed(&mut hold);
+        }
+        durable
+    }
+}
+
+/// What is known of an object of a subscription that nobody has heard of.
+fn stranger(seq: u64) -> Record {
+    let gvk = Gvk::new("v1", "ConfigMap");
+    let object = ObjectKey { kind: Arc::new(gvk.group_kind()), uid: format!("strange-{seq}").into() };
+    let named = Named { gvk: Arc::new(gvk), namespace: None, name: format!("strange-{seq}").into() };
+    let subscription = SubscriptionId { uid: format!("stranger-{seq}").into() };
+    Record { seq, subscription, fact: Fact::Owe { object, named } }
 }

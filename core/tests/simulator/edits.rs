@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use changehook_core::object::Gvk;
-use changehook_core::plan::{ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId};
+use changehook_core::plan::{
+    ChangeTypes, Claims, Existing, Interest, LabelSelector, OnExhausted, Plan, Policy, Scope, Selector, SubscriptionId,
+    Witness,
+};
 use changehook_core::retry::RetryPolicy;
 
 use crate::brief;
@@ -45,7 +48,13 @@ pub fn plan(setup: &Setup, number: usize) -> Plan {
         max_in_flight: setup.max_in_flight,
         host: "receiver".into(),
         config_hash: 0,
-        policy: Policy::default(),
+        policy: Policy {
+            initial_sync: if setup.notify { Existing::Notify } else { Existing::Adopt },
+            selection_change: if setup.notify { Existing::Notify } else { Existing::Adopt },
+            on_loss: setup.losses.unwrap_or_default(),
+            on_exhausted: if setup.discard { OnExhausted::Discard } else { OnExhausted::Park },
+            ..Policy::default()
+        },
         claims: Claims::default(),
     }
 }
@@ -54,7 +63,8 @@ impl World {
     /// The present leader is given a plan, as the operator's driver does it.
     pub fn assign(&mut self, number: usize, edited: bool) {
         let at = self.leaders.len() - 1;
-        let plan = self.plans[number].clone();
+        let mut plan = self.plans[number].clone();
+        plan.claims.witness = self.status[number].map(|sequence| Witness { sequence });
         self.tell(|| format!("leader {at} is told: {}", brief::plan(&plan)));
         let sources: Vec<_> = plan
             .interests
@@ -93,14 +103,15 @@ impl World {
             let track = endpoint.track(object);
             match is {
                 Some(is) => track.promised |= live && *was == Some(true) && is,
-                None => track.silenced = Some(sequence),
+                None if !self.setup.notify => track.silenced = Some(sequence),
+                None => {}
             }
         }
         // What a new leader had not been shown yet when its kind left the plan: nobody knows whether it still is.
         let durable = self.durable.entries.books.get(&plan.id).into_iter().flat_map(|book| book.entries.keys());
         for key in durable {
             let kind = usize::from(key.kind.kind == "Widget");
-            if left[kind] && !sights.listed[kind] {
+            if left[kind] && !sights.listed[kind] && !self.setup.notify {
                 endpoint.track(number_of(&key.uid)).silenced = Some(sequence);
             }
         }
@@ -149,6 +160,11 @@ impl World {
                 plan.changes = ChangeTypes { new: bits & 1 != 0, updated: bits & 2 != 0, removed: bits & 4 != 0 };
             }
             Edit::Changes { .. } => return,
+            Edit::Resync { all } => {
+                self.requests += 1;
+                plan.policy.resync.request_id = Some(self.requests.to_string().into());
+                plan.policy.resync_scope = if all { Scope::All } else { Scope::Parked };
+            }
             Edit::Withdraw => {
                 self.withdraw(number, told);
                 return;
@@ -162,6 +178,7 @@ impl World {
     /// The subscription goes, or comes back as if it were new.
     fn withdraw(&mut self, number: usize, told: bool) {
         self.there[number] = !self.there[number];
+        self.status[number] = None;
         if !told {
             return;
         }
@@ -184,12 +201,17 @@ impl World {
         leader.unsaved.retain(|(of, ..)| *of != number);
         leader.requests = stay;
         leader.leftovers.extend(gone);
+        self.silence(number, sequence);
+        let at = self.leaders.len() - 1;
+        self.pump(at);
+    }
+
+    /// Nobody remembers what this endpoint has: it is not told of any end.
+    pub fn silence(&mut self, number: usize, sequence: u64) {
         for track in &mut self.endpoints[number].tracks {
             track.promised = false;
             track.silenced = Some(sequence);
         }
-        let at = self.leaders.len() - 1;
-        self.pump(at);
     }
 
     /// Every subscription is there, and sends.

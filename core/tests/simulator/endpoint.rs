@@ -28,6 +28,8 @@ pub struct Declared {
     pub fate: Fate,
     /// Its acknowledgement is durable.
     pub settled: bool,
+    /// It was given up for good.
+    pub discarded: bool,
     /// Number and time of its last failed attempt by the present leader.
     pub failed: Option<(u32, u64)>,
     /// What requests told; every one of them the same.
@@ -95,6 +97,11 @@ impl Endpoint {
 }
 
 impl Track {
+    /// What was declared last was given up for good.
+    pub fn is_discarded(&self) -> bool {
+        self.declared.last().is_some_and(|declared| declared.discarded)
+    }
+
     pub fn event(&mut self, sequence: u64) -> Option<&mut Declared> {
         self.declared.iter_mut().rev().find(|event| event.seq == sequence)
     }

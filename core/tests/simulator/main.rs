@@ -55,7 +55,7 @@ mod world;
 use changehook_core::plan::ChangeTypes;
 use changehook_core::proof::Mark;
 use play::Watch;
-use schedule::{Edits, Finish, Schedule};
+use schedule::{Edits, Finish, Schedule, Step};
 use volume::Volume;
 
 /// As many as two cores play in about four minutes.
@@ -83,6 +83,8 @@ fn the_reference_model_decides_as_the_engine_does() {
         if setup.edits == Edits::All {
             setup.edits = Edits::Sending;
         }
+        (setup.notify, setup.discard, setup.losses, setup.room) = (false, false, None, u64::MAX);
+        schedule.steps.retain(|step| !matches!(step, Step::SetBack { .. }));
         setup.changes == ChangeTypes::ALL && !setup.change_types
     };
     let tally = Volume { watch, adapt, first_seed: 5_000_000, ..Volume::of(120_000) }.play();

@@ -29,17 +29,33 @@ impl World {
         track.adopted.is_some_and(|(seq, fp)| seq > track.highest && fp == self.fingerprint(number, content))
     }
 
+    /// The ledger knows it.
+    fn is_remembered(&self, number: usize, object: usize) -> bool {
+        let book = self.durable.entries.books.get(&self.plans[number].id);
+        book.is_some_and(|book| book.entries.keys().any(|key| number_of(&key.uid) == object))
+    }
+
     /// Each endpoint holds each selected object's newest state, or the object is parked, or was adopted like that.
     pub fn check_selected_are_held(&self) {
         let nothing = Track::default();
         for number in 0..self.plans.len() {
             let parked = self.parked(number);
+            let mut kept_out = 0;
             for (object, content, ..) in self.selected(number) {
                 let track = self.endpoints[number].tracks.get(object).unwrap_or(&nothing);
                 let excused = parked.contains(&object) || self.is_adopted(number, track, content);
-                let right = track.holds == Some(content) || excused;
-                assert!(right, "uid {object} is {content}, endpoint {number} has {:?}", track.holds);
+                if track.holds == Some(content) || excused || track.is_discarded() {
+                    continue;
+                }
+                if !self.is_remembered(number, object) {
+                    kept_out += 1;
+                    continue;
+                }
+                panic!("uid {object} is {content}, endpoint {number} has {:?}", track.holds);
             }
+            let view = self.leaders[0].engine.view(self.now, &self.plans[number].id).unwrap();
+            let held = view.crowd.map_or(0, |crowd| crowd.held);
+            assert!(kept_out <= held, "{kept_out} of endpoint {number} are neither told nor reported as kept out");
         }
     }
 
@@ -53,10 +69,12 @@ impl World {
                 if selected.iter().any(|(other, ..)| *other == object) {
                     continue;
                 }
-                // Uids are numbered in order of creation.
+                // Uids are numbered in order of creation; but after a restore the name may be an earlier one's again.
                 let mut later = tracks.iter().skip(object + 1);
-                let replaced = track.removed_failed && later.any(|other| other.called == track.called);
-                let excused = track.silenced.is_some() || parked.contains(&object) || replaced;
+                let again = selected.iter().any(|(_, _, kind, name)| track.called == Some((*kind, *name)));
+                let replaced = track.removed_failed && (again || later.any(|other| other.called == track.called));
+                let given_up = parked.contains(&object) || track.is_discarded();
+                let excused = track.silenced.is_some() || given_up || replaced;
                 assert!(excused, "uid {object} is gone, and endpoint {number} was not told");
             }
         }
@@ -71,7 +89,8 @@ impl World {
                 let track = endpoint.tracks.get(object).unwrap_or(&nothing);
                 let has = endpoint.names[kind][name];
                 let excused = parked.contains(&object) || self.is_adopted(number, track, content);
-                let right = has == Some((object, content)) || excused;
+                let given_up = track.is_discarded() || !self.is_remembered(number, object);
+                let right = has == Some((object, content)) || excused || given_up;
                 assert!(right, "{kind}/{name} is uid {object} {content}, endpoint {number} has {has:?}");
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! It shares nothing with the first generator but the numbers it draws from.
 
-use changehook_core::plan::ChangeTypes;
+use changehook_core::plan::{ChangeTypes, OnLoss};
 
 use crate::random::Random;
 use crate::schedule::{Answer, Edit, Edits, Fate, Finish, Schedule, Setup, Step};
@@ -26,9 +26,19 @@ pub fn schedule(seed: u64) -> Schedule {
         names: if crowded { [4, 3] } else { [2, 2] },
         max_in_flight: if crowded { 4 } else { 1 + random.below(2) as u32 },
         max_retries: if random.one_in(2) { 3 } else { 1 },
-        caps: if random.one_in(6) { (3, 2) } else { (512, 32) },
+        caps: if random.one_in(6) { (8, 4) } else { (512, 32) },
         populated: random.one_in(6),
         bulky: random.one_in(4),
+        losses: if random.one_in(10) {
+            Some(if random.one_in(3) { OnLoss::Adopt } else { OnLoss::Replay })
+        } else {
+            None
+        },
+        notify: random.one_in(10),
+        discard: random.one_in(14),
+        poor: random.one_in(10),
+        room: if random.one_in(14) { 2 } else { u64::MAX },
+        strangers: random.one_in(50),
         crashes: true,
         edits: if finish == Finish::WithoutEnds { Edits::None } else { Edits::All },
         change_types: finish == Finish::Touched,

@@ -4,7 +4,7 @@
 //! step is played, and a step that means nothing then does nothing; so any step can be taken out, and what is left is
 //! still a schedule. That is what shrinking needs.
 
-use changehook_core::plan::ChangeTypes;
+use changehook_core::plan::{ChangeTypes, OnLoss};
 
 /// What the run starts with, and what it may do.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,18 @@ pub struct Setup {
     /// Names are so long that a few records fill the journal's tail: segments are sealed, and folded soon.
     pub bulky: bool,
     /// A leader may be followed by another, in whatever way.
+    /// How much of the ledger's forms may be lost: `None` for nothing, else what is done about it.
+    pub losses: Option<OnLoss>,
+    /// Existing objects are told when a subscription starts, or is edited.
+    pub notify: bool,
+    /// What is given up is given up for good.
+    pub discard: bool,
+    /// Little may be written into the ledger.
+    pub poor: bool,
+    /// So many entries a subscription may have.
+    pub room: u64,
+    /// The ledger is full of subscriptions that are gone.
+    pub strangers: bool,
     pub crashes: bool,
     pub edits: Edits,
     /// Which changes are told may be edited; then the oracle cannot know what an endpoint was told.
@@ -46,6 +58,12 @@ impl Default for Setup {
             caps: (512, 32),
             populated: false,
             bulky: false,
+            losses: None,
+            notify: false,
+            discard: false,
+            poor: false,
+            room: u64::MAX,
+            strangers: false,
             crashes: true,
             edits: Edits::All,
             change_types: false,
@@ -138,6 +156,10 @@ pub enum Step {
     Wake,
     /// The leader stops as it should, and another one starts.
     Stop { bits: u8 },
+    /// The cluster is restored from a backup that is so many changes old; whoever takes over finds out.
+    SetBack { changes: u8, bits: u8 },
+    /// The leader dies, and a part of the ledger is damaged before another takes over.
+    Damage { how: Damage, pick: u8, bits: u8 },
     /// A subscription is edited.
     Edit { subscription: u8, edit: Edit },
 }
@@ -153,6 +175,20 @@ pub enum Fate {
     Fails,
     /// Nobody knows; it may be applied later.
     Strays,
+}
+
+/// What is done to the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// A form other than the Head is deleted,
+    Deleted,
+    /// or has a bit flipped.
+    Flipped,
+    HeadDeleted,
+    HeadFlipped,
+    /// The Head is stored in another object than the one that it was written for: it is a copy.
+    Copied,
+    AllDeleted,
 }
 
 /// What becomes of one request.
@@ -205,6 +241,10 @@ pub enum Edit {
     Changes {
         bits: u8,
     },
+    /// What was given up, or everything, is asked to be told again.
+    Resync {
+        all: bool,
+    },
     /// The subscription goes, or comes back as if it were new.
     Withdraw,
 }
@@ -213,7 +253,9 @@ impl Edit {
     pub fn is_about_sending(self) -> bool {
         match self {
             Self::Suspend | Self::Hold | Self::Secret | Self::Host { .. } | Self::Width { .. } => true,
-            Self::Select { .. } | Self::Kinds { .. } | Self::Changes { .. } | Self::Withdraw => false,
+            Self::Select { .. } | Self::Kinds { .. } | Self::Changes { .. } | Self::Resync { .. } | Self::Withdraw => {
+                false
+            }
         }
     }
 }
@@ -245,12 +287,14 @@ impl Step {
             Self::Wake => 20,
             Self::Stop { .. } => 21,
             Self::Edit { .. } => 22,
+            Self::SetBack { .. } => 23,
+            Self::Damage { .. } => 24,
         }
     }
 }
 
 /// The names of [`Step::index`].
-pub const STEPS: [&str; 23] = [
+pub const STEPS: [&str; 25] = [
     "touch",
     "label",
     "delete",
@@ -274,4 +318,6 @@ pub const STEPS: [&str; 23] = [
     "wake",
     "stop",
     "edit",
+    "set back",
+    "damage",
 ];

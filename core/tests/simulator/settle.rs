@@ -1,5 +1,6 @@
 //! The faults stop, and everything under way arrives, within a bounded time.
 
+use changehook_core::ledger::Entry;
 use changehook_core::object::Unreadable;
 
 use crate::cluster::KINDS;
@@ -55,6 +56,7 @@ impl World {
             for attempt in std::mem::take(&mut self.leaders[0].leftovers) {
                 self.arrive(&attempt);
                 self.leftover_answered(0, &attempt);
+                self.pump(0);
             }
             for attempt in std::mem::take(&mut self.leaders[0].requests) {
                 self.settle_request(0, &attempt, Answer::Fine);
@@ -76,6 +78,12 @@ impl World {
             let waits = (view.pending, view.retrying, view.in_flight);
             assert_eq!(waits, (0, 0, 0), "{} has something to send, and does not send it", plan.id.uid);
             assert!(view.live, "{} has an open baseline", plan.id.uid);
+            assert!(view.loss.is_none(), "{} has not made up for its loss", plan.id.uid);
+            let Some(book) = self.durable.entries.books.get(&plan.id) else { continue };
+            assert!(book.entries.len() as u64 <= self.setup.room, "{} has more entries than it may", plan.id.uid);
+            let late =
+                |entry: &Entry| entry.parked.is_none() && entry.acked.is_some_and(|acked| acked.seq < book.resync);
+            assert!(!book.entries.values().any(late), "{} was asked to tell all again, and did not", plan.id.uid);
         }
         if let Some(referee) = &self.referee {
             referee.check_settled();

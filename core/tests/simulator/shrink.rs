@@ -91,7 +91,7 @@ fn plainer(step: Step) -> Option<Step> {
 
 fn shrink_setup(best: &mut Shrunk, watch: Watch) {
     let least = Setup::default();
-    let smaller: [fn(&mut Setup, &Setup); 8] = [
+    let smaller: [fn(&mut Setup, &Setup); 13] = [
         |setup, _| setup.subscriptions = 1,
         |setup, _| setup.subscriptions = setup.subscriptions.min(2),
         |setup, least| setup.names = least.names,
@@ -100,6 +100,11 @@ fn shrink_setup(best: &mut Shrunk, watch: Watch) {
         |setup, least| setup.max_in_flight = least.max_in_flight,
         |setup, _| setup.populated = false,
         |setup, _| setup.bulky = false,
+        |setup, _| setup.strangers = false,
+        |setup, _| setup.poor = false,
+        |setup, _| setup.notify = false,
+        |setup, _| setup.room = u64::MAX,
+        |setup, _| setup.losses = None,
     ];
     for make_smaller in smaller {
         let mut candidate = best.schedule.clone();

@@ -2,11 +2,11 @@
 
 use crate::patterns::{answer, commit, crash, edit, hear, trouble, unsure};
 use crate::random::Random;
-use crate::schedule::{Answer, Edit, Fate, Step};
+use crate::schedule::{Answer, Damage, Edit, Fate, Step};
 
 type Story = fn(&mut Random, &mut Vec<Step>);
 
-pub const STORIES: [Story; 20] = [
+pub const STORIES: [Story; 23] = [
     one_change,
     one_change,
     every_window,
@@ -27,6 +27,9 @@ pub const STORIES: [Story; 20] = [
     comes_and_goes,
     slow_ledger,
     many_things_then_fold,
+    asked_again,
+    set_back,
+    damaged,
 ];
 
 fn object(random: &mut Random) -> (u8, u8) {
@@ -381,4 +384,72 @@ fn many_things_then_fold(random: &mut Random, steps: &mut Vec<Step>) {
     steps.extend([Step::Wait { ms: 20_000, lazy: false }, Step::Fold { old: false }]);
     trouble(random, steps);
     steps.extend([Step::Fold { old: false }, Step::Commit { old: false, fate: unsure(random) }, commit()]);
+}
+
+/// Somebody asks to be told again, with something parked, under way, or unanswered.
+fn asked_again(random: &mut Random, steps: &mut Vec<Step>) {
+    let subscription = random.byte() % 2;
+    let ask = Step::Edit { subscription, edit: Edit::Resync { all: !random.one_in(3) } };
+    for (kind, name) in [(0, 0), (0, 1), (1, 0)] {
+        let end = match random.below(4) {
+            0 => Answer::Unprocessable,
+            1 => badly(random),
+            _ => Answer::Fine,
+        };
+        let change = Step::Touch { kind, name, content: random.byte() % 2 };
+        windows(random, steps, change, kind, end, 8);
+        if random.one_in(2) {
+            steps.push(ask);
+        }
+    }
+    steps.extend([ask, commit(), answer(Answer::Fine)]);
+    trouble(random, steps);
+    steps.extend([commit(), answer(Answer::Fine), commit(), answer(badly(random))]);
+}
+
+/// The cluster is restored from a backup: what was told is from a time that never was.
+fn set_back(random: &mut Random, steps: &mut Vec<Step>) {
+    let (kind, name) = object(random);
+    for content in [0, 1, 0] {
+        let end = if random.one_in(4) { badly(random) } else { Answer::Fine };
+        windows(random, steps, Step::Touch { kind, name, content }, kind, end, 9);
+    }
+    if random.one_in(2) {
+        let change = Step::Delete { kind, name, again: random.one_in(2) };
+        windows(random, steps, change, kind, Answer::Fine, 9);
+    }
+    steps.push(Step::SetBack { changes: 1 + random.byte() % 3, bits: random.byte() });
+    for _ in 0..1 + random.below(3) {
+        if random.one_in(3) {
+            steps.push(crash(random));
+        }
+        steps.extend([hear(0), hear(1), commit(), answer(Answer::Fine)]);
+        steps.extend([Step::Touch { kind, name, content: random.byte() % 2 }, hear(kind)]);
+    }
+}
+
+/// A part of the ledger is lost, and found to be.
+fn damaged(random: &mut Random, steps: &mut Vec<Step>) {
+    const WAYS: [Damage; 6] = [
+        Damage::Deleted,
+        Damage::Flipped,
+        Damage::HeadDeleted,
+        Damage::HeadFlipped,
+        Damage::Copied,
+        Damage::AllDeleted,
+    ];
+    for _ in 0..3 {
+        let (kind, name) = (random.byte() % 2, random.byte() % 4);
+        let end = if random.one_in(4) { badly(random) } else { Answer::Fine };
+        let change = Step::Touch { kind, name, content: random.byte() % 2 };
+        windows(random, steps, change, kind, end, 9);
+        steps.push(Step::Fold { old: false });
+    }
+    steps.push(Step::Damage { how: WAYS[random.below(6) as usize], pick: random.byte(), bits: random.byte() });
+    for _ in 0..random.below(4) {
+        steps.extend([hear(0), hear(1), commit(), answer(Answer::Fine)]);
+        if random.one_in(3) {
+            steps.push(crash(random));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use changehook_core::engine::Attempt;
 use changehook_core::object::Unreadable;
 
-use crate::cluster::KINDS;
+use crate::cluster::{KINDS, Kind};
 use crate::durable::Outcome;
 use crate::schedule::{Answer, Fate, Step};
 use crate::world::World;
@@ -29,6 +29,20 @@ impl World {
                 }
             }
             Step::Stop { bits } => self.stop(bits),
+            Step::SetBack { changes, bits } => {
+                self.lose_leader(false, Fate::Fails, bits);
+                self.set_back(usize::from(changes));
+                self.start();
+            }
+            Step::Damage { how, pick, bits } if self.setup.losses.is_some() => {
+                self.lose_leader(false, Fate::Fails, bits);
+                self.durable.damage(how, pick, self.setup.bulky);
+                // It takes a while until somebody else has the Lease.
+                self.advance(10_000);
+                self.start();
+                self.note_loss();
+            }
+            Step::Damage { .. } => {}
             _ => unreachable!("nobody takes over"),
         }
     }
@@ -79,12 +93,25 @@ impl World {
         if std::mem::take(&mut self.forsaken) {
             self.leaders.pop();
         }
+        if let Some(leader) = self.leaders.last() {
+            for (status, plan) in self.status.iter_mut().zip(&self.plans) {
+                let view = leader.engine.view(self.now, &plan.id);
+                *status = view.filter(|view| view.baseline_at.is_some()).map(|view| view.sequence).or(*status);
+            }
+        }
         for endpoint in &mut self.endpoints {
             for declared in endpoint.tracks.iter_mut().flat_map(|track| &mut track.declared) {
                 declared.failed = None;
             }
         }
-        let leader = self.new_leader(repeats_left);
+        let mut leader = self.new_leader(repeats_left);
+        let rv = self.rv;
+        let is_back = |kind: &Kind| leader.engine.highest_version(&kind.source).is_some_and(|floor| rv < floor);
+        let rewound = self.kinds.iter().any(is_back);
+        if rewound {
+            self.tell(|| "the cluster was set back".to_owned());
+            leader.engine.rewind(self.now);
+        }
         self.leaders.push(leader);
         let at = self.leaders.len() - 1;
         self.tell(|| format!("leader {at} takes over"));
@@ -96,10 +123,22 @@ impl World {
                 self.assign(number, false);
             }
         }
+        let known = self.plans.iter().zip(&self.there).filter(|(_, there)| **there).map(|(plan, _)| plan.id.clone());
+        self.leaders[at].engine.sweep(self.now, &known.collect());
+        let sequence = self.leaders[at].engine.sequence();
+        for number in 0..self.plans.len() {
+            if !self.there[number] {
+                self.silence(number, sequence);
+            }
+        }
         for kind in 0..KINDS {
             self.list_for(at, kind, 0, Unreadable::Named(Vec::new()), true);
         }
         self.pump(at);
+        if rewound {
+            // It is the first thing that is written: versions may catch up, and then nothing shows it any more.
+            self.commit(false, Fate::Lands);
+        }
     }
 
     /// The leader finishes what is under way, writes what it knows, and goes; then nothing may be told twice.
@@ -124,5 +163,18 @@ impl World {
         assert!(self.leaders[at].unsaved.is_empty(), "stopped with an answer that is not durable");
         self.forsaken = true;
         self.start();
+    }
+
+    /// What was lost cannot be told: an end whose beginning nobody knows of, and what was acknowledged already.
+    fn note_loss(&mut self) {
+        let leader = self.leaders.last_mut().expect("there always is a leader");
+        let sequence = leader.engine.sequence();
+        leader.repeats_left = usize::MAX / 2;
+        for number in 0..self.plans.len() {
+            self.silence(number, sequence);
+        }
+        for track in self.endpoints.iter_mut().flat_map(|endpoint| &mut endpoint.tracks) {
+            track.declared.iter_mut().for_each(|declared| declared.settled = false);
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! The first generator: every step drawn by itself, from weights that are drawn anew for each schedule, so that some
 //! schedules are full of crashes and others have none.
 
-use changehook_core::plan::ChangeTypes;
+use changehook_core::plan::{ChangeTypes, OnLoss};
 
 use crate::random::Random;
-use crate::schedule::{Answer, Edit, Edits, Fate, Finish, STEPS, Schedule, Setup, Step};
+use crate::schedule::{Answer, Damage, Edit, Edits, Fate, Finish, STEPS, Schedule, Setup, Step};
 
 /// How often each kind of step comes, in the order of [`STEPS`], before the draw.
-const WEIGHTS: [u64; STEPS.len()] = [14, 6, 4, 1, 24, 2, 1, 1, 1, 1, 18, 3, 3, 18, 2, 2, 10, 1, 2, 1, 2, 1, 4];
+const WEIGHTS: [u64; STEPS.len()] = [14, 6, 4, 1, 24, 2, 1, 1, 1, 1, 18, 3, 3, 18, 2, 2, 10, 1, 2, 1, 2, 1, 4, 1, 2];
 
 const ANSWERS: [Answer; 14] = [
     Answer::Fine,
@@ -65,9 +65,15 @@ fn setup(random: &mut Random, seed: u64, finish: Finish) -> Setup {
         names: [1 + random.below(4) as usize, 1 + random.below(3) as usize],
         max_in_flight: 1 + random.below(4) as u32,
         max_retries: random.below(4) as u32,
-        caps: random.pick(&[(512, 32), (512, 32), (2, 2), (1, 1), (4, 3)]),
+        caps: random.pick(&[(512, 32), (512, 32), (2, 2), (1, 1), (8, 4)]),
         populated: random.one_in(5),
         bulky: random.one_in(5),
+        losses: random.one_in(12).then(|| random.pick(&[OnLoss::Replay, OnLoss::Replay, OnLoss::Adopt])),
+        notify: random.one_in(8),
+        discard: random.one_in(12),
+        poor: random.one_in(8),
+        room: if random.one_in(10) { 1 + random.below(3) } else { u64::MAX },
+        strangers: random.one_in(60),
         crashes: !random.one_in(8),
         edits: if finish == Finish::WithoutEnds {
             Edits::None
@@ -121,6 +127,18 @@ fn step(random: &mut Random, weights: &[u64; STEPS.len()], total: u64) -> Step {
         }
         20 => Step::Wake,
         21 => Step::Stop { bits: random.byte() },
+        23 => Step::SetBack { changes: 1 + random.byte() % 6, bits: random.byte() },
+        24 => {
+            let how = random.pick(&[
+                Damage::Deleted,
+                Damage::Flipped,
+                Damage::HeadDeleted,
+                Damage::HeadFlipped,
+                Damage::Copied,
+                Damage::AllDeleted,
+            ]);
+            Step::Damage { how, pick: random.byte(), bits: random.byte() }
+        }
         22 => Step::Edit { subscription: random.byte() % 3, edit: edit(random) },
         _ => Step::Hear { old, kind, events: random.byte() % 4 },
     }
@@ -132,7 +150,8 @@ fn fate(random: &mut Random) -> Fate {
 
 fn edit(random: &mut Random) -> Edit {
     let choice = random.byte() % 3;
-    match random.below(12) {
+    match random.below(13) {
+        12 => Edit::Resync { all: random.one_in(2) },
         0 => Edit::Suspend,
         1 => Edit::Hold,
         2 => Edit::Secret,

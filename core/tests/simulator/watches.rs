@@ -105,14 +105,15 @@ impl World {
         let leader = &mut self.leaders[at];
         match &event {
             SourceEvent::ListStarted => leader.listing[kind] = true,
-            SourceEvent::Upsert(row) if !leader.listing[kind] => leader.engine.source_at(&source, row.rv),
+            // Also within a list: what is declared of it must not be newer than the source is known to be.
+            SourceEvent::Upsert(row) => leader.engine.source_at(&source, row.rv),
             SourceEvent::Deleted { rv, .. } => leader.engine.source_at(&source, *rv),
             SourceEvent::ListEnded { rv, .. } => {
                 leader.listing[kind] = false;
                 leader.engine.source_at(&source, *rv);
             }
             SourceEvent::KindAbsent => leader.listing[kind] = false,
-            SourceEvent::Upsert(_) | SourceEvent::Unreadable(_) => {}
+            SourceEvent::Unreadable(_) => {}
         }
         let mut seen = std::mem::take(&mut self.seen);
         let synced = leader.selection.apply(&source, event, &mut seen);

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use changehook_core::Now;
-use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Settings};
+use changehook_core::engine::{Action, Attempt, Batch, Caps, Engine, Limits, Settings};
+use changehook_core::ledger::budget::Allowance;
 use changehook_core::object::SourceEvent;
 use changehook_core::plan::{Plan, SubscriptionId};
 use changehook_core::select::{Observation, Selection};
@@ -66,6 +67,10 @@ pub struct World {
     pub leaders: Vec<Leader>,
     /// As users want them.
     pub plans: Vec<Plan>,
+    /// The highest sequence that each one's status has seen in the ledger, once it was ready.
+    pub status: Vec<Option<u64>>,
+    /// Requests to tell again, so far.
+    pub requests: u64,
     /// Whether each subscription exists.
     pub there: Vec<bool>,
     pub endpoints: Vec<Endpoint>,
@@ -110,8 +115,10 @@ impl World {
                 Kind::new("v1", "ConfigMap", names[0], setup.bulky),
                 Kind::new("example.io/v1", "Widget", names[1], setup.bulky),
             ],
-            durable: Durable::default(),
+            durable: if setup.strangers { Durable::of_strangers(70) } else { Durable::default() },
             leaders: Vec::new(),
+            status: vec![None; plans.len()],
+            requests: 0,
             there: vec![true; plans.len()],
             endpoints: plans.iter().map(|_| Endpoint::new()).collect(),
             late: Vec::new(),
@@ -155,7 +162,12 @@ impl World {
     }
 
     pub fn number(&self, id: &SubscriptionId) -> usize {
-        self.plans.iter().position(|plan| plan.id == *id).unwrap()
+        self.number_of(id).unwrap()
+    }
+
+    /// `None` for a stranger.
+    pub fn number_of(&self, id: &SubscriptionId) -> Option<usize> {
+        self.plans.iter().position(|plan| plan.id == *id)
     }
 
     /// The present leader, or the old one if there is one.
@@ -173,6 +185,11 @@ impl World {
         let caps = Caps { global: self.setup.caps.0, per_host: self.setup.caps.1 };
         let (hold, durable) = self.durable.claim(self.claims);
         let mut settings = Settings { caps, ..Settings::default() };
+        if self.setup.poor {
+            settings.allowance = Allowance { rate: 3_000, burst: 6_000 };
+        }
+        let room = self.setup.room;
+        settings.limits = Limits { namespaced: room, cluster_wide: room, ..Limits::default() };
         if self.setup.bulky {
             (settings.fold_every, settings.fold_segments) = (20_000, 3);
         }
@@ -238,8 +255,15 @@ impl World {
             Step::StrayCommit { pick } => self.land_stray(pick),
             Step::Fold { old } => self.fold(old),
             Step::Wait { ms, lazy } => self.wait(u64::from(ms), lazy),
-            Step::Clock { minutes } => self.now.wall += i64::from(minutes) * 60_000,
-            Step::TakeOver { .. } | Step::EditedWhileDown { .. } | Step::Wake | Step::Stop { .. } => {
+            // Without a ledger the clock is all that is left to count by.
+            Step::Clock { minutes } if self.setup.losses.is_none() => self.now.wall += i64::from(minutes) * 60_000,
+            Step::Clock { .. } => {}
+            Step::TakeOver { .. }
+            | Step::EditedWhileDown { .. }
+            | Step::Wake
+            | Step::Stop { .. }
+            | Step::SetBack { .. }
+            | Step::Damage { .. } => {
                 self.succeed(step);
             }
             Step::Edit { subscription, edit } => self.edit(usize::from(subscription), edit, true),
