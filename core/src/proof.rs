@@ -5,27 +5,10 @@
 //! [`passed`] does nothing, so the program that ships has neither. State is per thread, so tests do not disturb each other.
 
 mod marks;
+mod rules;
 
 pub use marks::Mark;
-
-/// A rule of the protocol. A test breaks one, and expects the explorer or the simulator to find out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum Rule {
-    /// A request leaves only when its Sending record is durable.
-    WriteAhead,
-    /// Acknowledgements are committed in time, however little may be written.
-    AcksNeverWait,
-    /// A commit's Head names the segments that the commit created.
-    SegmentsAreListed,
-    /// Each claim raises the term, so that no name is used twice.
-    ClaimRaisesTerm,
-    /// A segment that the Head does not name is not replayed.
-    UnlistedIsGarbage,
-    /// A record that was folded in is not replayed on top.
-    FoldedIsNotReplayed,
-}
+pub use rules::Rule;
 
 #[cfg(feature = "proof")]
 mod on {
@@ -54,7 +37,8 @@ mod on {
         })
     }
 
-    pub(crate) fn broken(rule: Rule) -> bool {
+    /// Whether a test has broken this rule.
+    pub fn broken(rule: Rule) -> bool {
         BROKEN.get() == Some(rule)
     }
 
@@ -64,9 +48,9 @@ mod on {
 }
 
 #[cfg(feature = "proof")]
-pub use on::{break_rule, take_marks};
+pub(crate) use on::passed;
 #[cfg(feature = "proof")]
-pub(crate) use on::{broken, passed};
+pub use on::{break_rule, broken, take_marks};
 
 /// Whether a test has broken this rule.
 #[cfg(not(feature = "proof"))]

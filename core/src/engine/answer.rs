@@ -14,7 +14,7 @@ use crate::event::{Subject, event_id};
 use crate::ledger::{Acked, Fact};
 use crate::outcome::{Class, Failure, Outcome};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 impl Engine {
     /// What came of an attempt. `jitter` is a random number over the whole range.
@@ -148,6 +148,7 @@ impl Subscription {
         let breaker = &mut self.desk.breaker;
         let recovery = if well { breaker.succeeded(max_in_flight) } else { breaker.alive(max_in_flight) };
         match recovery {
+            Recovery::Over if broken(Rule::OutageReleases) => self.desk.probe = None,
             Recovery::None => {}
             Recovery::Over => {
                 // Whatever is under way as a probe is an ordinary attempt from now on.

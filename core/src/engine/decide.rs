@@ -12,7 +12,7 @@ use super::{ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::{Acked, Fact, Named};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// What is to be done about a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl Desk {
             }
             Some(Baseline::Open { mark, .. }) => Some(*mark),
             // A kind that is not watched any more has nothing but ends to tell.
+            Some(Baseline::Closed) if broken(Rule::ClosedBaselineAdoptsNothing) => Some(u64::MAX),
             Some(Baseline::Closed) | None => None,
         };
         let change = match slot.need(mark, self.resync) {
@@ -69,7 +70,11 @@ impl Desk {
         };
         let changes = self.plan.changes;
         match change {
-            Change::Removed if !changes.removed || (slot.acked.is_none() && !slot.may_be_known) => {
+            _ if broken(Rule::UnsubscribedIsAbsorbed) => Verdict::Tell(change),
+            Change::Removed
+                if !changes.removed
+                    || (slot.acked.is_none() && !slot.may_be_known && !broken(Rule::NeverToldIsDropped)) =>
+            {
                 passed(if changes.removed { Mark::NeverToldDropped } else { Mark::EndAbsorbed });
                 Verdict::Drop
             }

@@ -114,7 +114,11 @@ impl Journal {
         self.last_start = now.mono;
         self.urgent = false;
         let sources = self.sources.iter().map(|(source, rv)| (source.clone(), *rv)).collect();
-        Some(Batch { number: self.batches, records: std::mem::take(&mut self.records), sources })
+        let mut records = std::mem::take(&mut self.records);
+        if broken(Rule::CommitsCaptureAll) {
+            records.retain(|record| !matches!(record.fact, Fact::Sending { .. }));
+        }
+        Some(Batch { number: self.batches, records, sources })
     }
 
     /// The batch with this number is durable; false if it is not the one under way.
@@ -151,7 +155,7 @@ impl Journal {
         if self.broke_until.is_some_and(|at| at <= now.mono) {
             self.broke_until = None;
         }
-        self.broke_until.is_none() && !self.is_stalled(now)
+        self.broke_until.is_none() && (!self.is_stalled(now) || broken(Rule::StallStopsSending))
     }
 
     /// A commit takes so long that nobody knows what is durable: nothing may be sent.

@@ -17,7 +17,7 @@ use crate::ledger::Named;
 use crate::object::ObservedBy;
 use crate::object::{GroupKind, Row};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 pub(super) type Name = (Arc<GroupKind>, Option<Arc<str>>, Arc<str>);
 
@@ -87,7 +87,7 @@ fn noted(mark: Mark) -> bool {
 impl Subscription {
     /// Another object of the same name goes first.
     pub(super) fn waits_for_namesake(&self, key: &ObjectKey) -> bool {
-        let Some(slot) = self.slots.get(key) else { return false };
+        let Some(slot) = self.slots.get(key).filter(|_| !broken(Rule::NamesakesInOrder)) else { return false };
         self.desk.others_named(key, &slot.named).iter().filter_map(|other| self.slots.get(other)).any(|other| {
             match (slot.is_selected(), other.is_selected()) {
                 (true, false) => waits_for_old(slot, other) && noted(Mark::WaitsForOld),
@@ -124,7 +124,7 @@ impl Subscription {
         for other in self.desk.others_named(key, named) {
             let Some(slot) = self.slots.get_mut(&other) else { continue };
             let over = matches!(slot.shown, Shown::Gone { .. } | Shown::Deselected { .. });
-            if over && !slot.is_busy() {
+            if over && !slot.is_busy() && !broken(Rule::OutdatedEndsAreDropped) {
                 passed(Mark::NamesakeOutdated);
                 drop_silently(&mut self.desk, shared, now, &other, slot);
                 self.forget_if_blank(shared, &other);

@@ -10,7 +10,7 @@ use crate::Now;
 use crate::ledger::Named;
 use crate::object::{Fingerprint, Row};
 use crate::plan::Existing;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 use crate::select::{Observation, Seen};
 
 impl Engine {
@@ -62,6 +62,9 @@ impl Engine {
         }
         if slot.is_busy() {
             passed(Mark::ShownUnderWay);
+            if broken(Rule::OneRequestPerSlot) {
+                shared.give_back(desk, slot);
+            }
         }
         let was_selected = slot.is_selected();
         let silences = by_edit && desk.plan.policy.selection_change == Existing::Adopt;
@@ -117,6 +120,7 @@ impl Slot {
     fn show(&mut self, shown: Shown, silences: bool) {
         self.tombstone = match (&self.shown, &shown) {
             (Shown::Selected { .. }, Shown::Deselected { .. }) => {
+                let silences = silences || broken(Rule::OnlyEditsSilence);
                 if silences {
                     passed(Mark::Tombstoned);
                 }

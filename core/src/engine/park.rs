@@ -12,7 +12,7 @@ use crate::Now;
 use crate::ledger::{Acked, Fact, Parked, Sending};
 use crate::outcome::{Class, Failure, blames_the_endpoint_when_common};
 use crate::plan::{Change, OnExhausted};
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 impl Desk {
     pub fn note_parked(&mut self, key: &ObjectKey, slot: &mut Slot, parked: Parked) {
@@ -94,7 +94,12 @@ impl Subscription {
         desk.note_unparked(key, slot);
         let parked = Parked { of: sending.seq, class, config_hash: desk.plan.config_hash };
         let Parked { of, class, config_hash } = parked;
-        shared.record(now, desk, Fact::Park { object: key.clone(), of, class, config_hash });
+        if !broken(Rule::ParkIsRecorded) {
+            shared.record(now, desk, Fact::Park { object: key.clone(), of, class, config_hash });
+        }
+        if broken(Rule::ParkKeepsSending) {
+            slot.sending = None;
+        }
         desk.note_not_owed(key, slot);
         desk.note_parked(key, slot, parked);
         shared.mark_changed(desk);

@@ -11,6 +11,7 @@ use crate::ledger::{Acked, Entry, Named, Parked, Sending};
 use crate::object::{Fingerprint, ObjectKey, ObservedBy, Row};
 use crate::outcome::Failure;
 use crate::plan::Change;
+use crate::proof::{Rule, broken};
 
 /// The fingerprint of what is gone.
 pub(super) const GONE: Fingerprint = Fingerprint(0);
@@ -177,7 +178,10 @@ impl Slot {
 
     /// As an earlier life left it.
     pub fn restored(entry: Entry, noticed_at: i64) -> Self {
-        let Entry { named, acked, sending, parked } = entry;
+        let Entry { named, acked, mut sending, parked } = entry;
+        if broken(Rule::SendingOutlivesItsLeader) {
+            sending = None;
+        }
         let may_be_known = sending.is_some() || acked.is_some();
         let pledged = !may_be_known;
         Self { acked, sending, parked, may_be_known, pledged, room: Room::Taken, ..Self::new(named, noticed_at) }
@@ -218,6 +222,9 @@ impl Slot {
         let (membership, rv, fp) = match &self.shown {
             Shown::Selected { rv, fp, .. } => (Membership::Selected, *rv, *fp),
             Shown::Deselected { rv } | Shown::Gone { rv } => (Membership::Absent, *rv, GONE),
+            Shown::Unknown | Shown::Unseen if broken(Rule::UnknownHolds) => {
+                (Membership::Absent, self.highest_rv(), GONE)
+            }
             Shown::Unknown | Shown::Unseen => (Membership::Unknown, 0, GONE),
         };
         let acked = match self.acked {
@@ -236,11 +243,12 @@ impl Slot {
         };
         want(Facts {
             membership,
-            behind: rv < self.highest_rv(),
+            behind: rv < self.highest_rv() && !broken(Rule::StaleRowsHold),
             parked,
             sending: self.sending.is_some(),
             acked,
-            adoptable: !self.pledged && mark.is_some_and(|mark| 0 < mark && rv <= mark),
+            adoptable: !self.pledged
+                && mark.is_some_and(|mark| 0 < mark && (rv <= mark || broken(Rule::MarkLimitsAdoption))),
         })
     }
 
@@ -249,6 +257,7 @@ impl Slot {
         self.sending.is_some_and(|sending| {
             sending.change == change
                 && match &self.shown {
+                    Shown::Selected { .. } if broken(Rule::OneIdOneState) => true,
                     Shown::Selected { fp, .. } => change == Change::Removed || sending.fp == *fp,
                     Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen => {
                         change == Change::Removed

@@ -15,7 +15,7 @@ use crate::Now;
 use crate::event::Event;
 use crate::ledger::{Fact, Sending};
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// What came of a subscription's turn.
 enum Turn {
@@ -57,13 +57,13 @@ impl Engine {
             // What is sent is what was declared, even if the watch has shown more since: that is the next event.
             Verdict::Tell(change) => (change == Change::Removed) == (sending.change == Change::Removed),
             Verdict::Parked => true,
-            Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => false,
+            Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => broken(Rule::NeedIsLookedAtAgain),
         };
         if wanted
             && !desk.is_silent()
             && !self.shared.draining
-            && !self.shared.journal.is_stalled(now)
-            && let Some(event) = event(desk, slot, sending)
+            && (!self.shared.journal.is_stalled(now) || broken(Rule::StallStopsSending))
+            && let Some(mut event) = event(desk, slot, sending)
             && let Some(permit) = &slot.permit
         {
             // The plan's host may be another one by now; what comes back with the answer is the permit's.
@@ -71,6 +71,9 @@ impl Engine {
             let newer = sending.change != Change::Removed && !slot.same_event(sending.change);
             if newer {
                 passed(Mark::LaunchedBehind);
+                if broken(Rule::SentAsDeclared) {
+                    event.subject = slot.subject(key, sending.change);
+                }
             }
             if slot.parked.is_some() {
                 passed(Mark::LaunchedParked);
@@ -117,7 +120,7 @@ impl Subscription {
 
     fn take_turn(&mut self, shared: &mut Shared, now: Now) -> Turn {
         let desk = &self.desk;
-        let still_stopping = shared.leftover.contains_key(&desk.plan.id);
+        let still_stopping = shared.leftover.contains_key(&desk.plan.id) && !broken(Rule::EarlierLifeEndsFirst);
         if desk.is_silent() || desk.paused_until > now.mono || still_stopping {
             if still_stopping {
                 passed(Mark::StillStopping);

@@ -4,7 +4,7 @@
 //! enumerated in a test against the table of the design.
 
 use crate::plan::Change;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// Whether the object belongs to the subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +76,18 @@ pub(super) fn want(facts: Facts) -> Need {
     }
     let need = match membership {
         Membership::Unknown => Need::Hold,
-        Membership::Selected if sending => Need::Present,
+        Membership::Selected if adoptable && broken(Rule::UnansweredIsNotAdopted) && acked == Acknowledged::Nothing => {
+            Need::Adopt
+        }
+        Membership::Selected if sending && !broken(Rule::UnansweredIsOwed) => Need::Present,
         Membership::Selected => match acked {
             Acknowledged::Nothing if adoptable => Need::Adopt,
             Acknowledged::Nothing | Acknowledged::BeforeResync | Acknowledged::Other => Need::Present,
             Acknowledged::SameVersion | Acknowledged::SameContent => Need::Nothing,
         },
+        Membership::Absent if sending && broken(Rule::UnansweredIsRemoved) && acked == Acknowledged::Nothing => {
+            Need::Nothing
+        }
         Membership::Absent if sending || acked != Acknowledged::Nothing => Need::Absent,
         Membership::Absent => Need::Nothing,
     };
@@ -89,6 +95,9 @@ pub(super) fn want(facts: Facts) -> Need {
     match (need, parked) {
         (Need::Present, ParkedAs::PresentSame) | (Need::Absent, ParkedAs::Removed) => {
             passed(Mark::WantParked);
+            Need::Nothing
+        }
+        (Need::Present | Need::Absent, parked) if parked != ParkedAs::Nothing && broken(Rule::ParkedIsOneState) => {
             Need::Nothing
         }
         (Need::Hold | Need::Nothing | Need::Adopt | Need::Present | Need::Absent, _) => need,
@@ -116,6 +125,7 @@ fn note(facts: Facts) {
 pub(super) fn change(present: bool, acked: bool, last_declared: Option<Change>) -> Change {
     match (present, acked, last_declared) {
         (false, _, _) => Change::Removed,
+        (true, true, Some(Change::Removed)) if broken(Rule::AfterRemovedComesNew) => Change::Updated,
         (true, false, _) | (true, true, Some(Change::Removed)) => Change::New,
         (true, true, Some(Change::New | Change::Updated) | None) => Change::Updated,
     }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use crate::object::{Fingerprint, GroupKind, Gvk, ObjectKey, SourceId};
 use crate::outcome::Class;
 use crate::plan::{Change, SubscriptionId};
+use crate::proof::{Rule, broken};
 
 pub use crate::plan::Requests;
 
@@ -310,6 +311,9 @@ impl Entries {
                     && entry.sending.is_some_and(|sending| sending.seq == *of)
                 {
                     entry.parked = Some(Parked { of: *of, class: *class, config_hash: *config_hash });
+                    if broken(Rule::ParkKeepsSending) {
+                        entry.sending = None;
+                    }
                 }
             }
             Fact::Release { object } => {
@@ -357,6 +361,9 @@ impl Book {
     }
 
     pub(crate) fn rewind(&mut self) {
+        if broken(Rule::RewindForgetsVersions) {
+            return;
+        }
         for entry in self.entries.values_mut() {
             if let Some(acked) = &mut entry.acked {
                 acked.rv = 0;
@@ -380,5 +387,8 @@ impl Entry {
 /// The sequence a new leader starts from: past everything durable, and past every sequence an earlier life of the same
 /// ledger could have handed out, as long as the clock does not go back and a life hands out no more than 2¹¹ a millisecond.
 pub fn claim_seq(durable: u64, unix_ms: u64) -> u64 {
+    if broken(Rule::SequencesJump) {
+        return durable;
+    }
     (durable + 1).max(unix_ms << 11)
 }
