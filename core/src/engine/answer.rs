@@ -4,7 +4,7 @@
 //! whatever the watch has shown since; an answer that is not the slot's own gives back a permit and does nothing else.
 
 use super::breaker::Recovery;
-use super::decide::settle;
+use super::decide::{record_end, settle};
 use super::desk::LastDelivery;
 use super::shared::Shared;
 use super::slot::{LastError, Permit, Phase};
@@ -121,10 +121,8 @@ impl Subscription {
             }
             Subject::Absent(_) => {
                 passed(Mark::EndDelivered);
-                shared.record(now, desk, Fact::Drop { object: key.clone(), of });
-                slot.acked = None;
+                record_end(desk, shared, now, key, slot, of);
                 slot.acked_version = None;
-                slot.may_be_known = false;
             }
         }
         desk.note_unparked(key, slot);
@@ -148,7 +146,7 @@ impl Subscription {
         let breaker = &mut self.desk.breaker;
         let recovery = if well { breaker.succeeded(max_in_flight) } else { breaker.alive(max_in_flight) };
         match recovery {
-            Recovery::Over if broken(Rule::OutageReleases) => self.desk.probe = None,
+            Recovery::Over if broken(Rule::RecoveryReleases) => self.desk.probe = None,
             Recovery::None => {}
             Recovery::Over => {
                 // Whatever is under way as a probe is an ordinary attempt from now on.

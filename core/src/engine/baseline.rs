@@ -30,12 +30,25 @@ impl Engine {
     /// The list of a kind is complete as of `rv`, for this subscription's part of it.
     pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
         self.complete(now, id, kind, |slot| is_absent(unreadable, slot).then_some(rv), rv);
+        if *unreadable == Unreadable::Named(Vec::new()) {
+            self.note_whole(id, kind);
+        }
     }
 
     /// Discovery proved that the kind is served no more: every object of it is gone, whatever version it had.
     pub fn kind_absent(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind) {
         passed(Passed::GoneWithKind);
         self.complete(now, id, kind, |slot| Some(slot.highest_rv()), 0);
+        self.note_whole(id, kind);
+    }
+
+    /// A list of the kind could read everything.
+    fn note_whole(&mut self, id: &SubscriptionId, kind: &GroupKind) {
+        if let Some(Subscription { desk, .. }) = self.subscriptions.get_mut(id)
+            && let Some(kind) = desk.listed.get(kind)
+        {
+            desk.whole.insert(Arc::clone(kind));
+        }
     }
 
     /// `absent_as_of` says as of which version an object is gone that was not shown, if it is; `rv` is what the kind's
@@ -171,7 +184,7 @@ impl Subscription {
 /// something that cannot be read, it will show as gone itself.
 fn is_absent(unreadable: &Unreadable, slot: &Slot) -> bool {
     match unreadable {
-        _ if broken(Rule::ListsAreComplete) => true,
+        _ if broken(Rule::UnreadIsNotGone) => true,
         Unreadable::Named(names) if !matches!(slot.shown, Shown::Unknown) => {
             !names.iter().any(|ObjectName { namespace, name }| {
                 namespace.as_deref() == slot.named.namespace.as_deref() && **name == *slot.named.name

@@ -48,7 +48,7 @@ impl Desk {
             }
             Some(Baseline::Open { mark, .. }) => Some(*mark),
             // A kind that is not watched any more has nothing but ends to tell.
-            Some(Baseline::Closed) if broken(Rule::ClosedBaselineAdoptsNothing) => Some(u64::MAX),
+            Some(Baseline::Closed) if broken(Rule::ClosedAdoptsNothing) => Some(u64::MAX),
             Some(Baseline::Closed) | None => None,
         };
         let change = match slot.need(mark, self.resync) {
@@ -71,10 +71,7 @@ impl Desk {
         let changes = self.plan.changes;
         match change {
             _ if broken(Rule::UnsubscribedIsAbsorbed) => Verdict::Tell(change),
-            Change::Removed
-                if !changes.removed
-                    || (slot.acked.is_none() && !slot.may_be_known && !broken(Rule::NeverToldIsDropped)) =>
-            {
+            Change::Removed if !changes.removed || (slot.was_never_told() && !broken(Rule::NeverToldIsDropped)) => {
                 passed(if changes.removed { Mark::NeverToldDropped } else { Mark::EndAbsorbed });
                 Verdict::Drop
             }
@@ -178,6 +175,16 @@ pub(super) fn settle(desk: &mut Desk, shared: &mut Shared, key: &ObjectKey, slot
     slot.attempts = 0;
     slot.declared = None;
     slot.last_error = None;
+}
+
+/// The endpoint knows that the object is gone; if it is back by now and an edit has met it, that it is owed as New.
+pub(super) fn record_end(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, of: u64) {
+    shared.record(now, desk, Fact::Drop { object: key.clone(), of });
+    if slot.pledged {
+        shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
+    }
+    slot.acked = None;
+    slot.may_be_known = false;
 }
 
 /// The row is taken as known without being told.

@@ -63,6 +63,8 @@ pub(super) struct Desk {
     pub baseline_at: Option<i64>,
     /// Kinds of which a list was complete since this process took over.
     pub listed: BTreeSet<Arc<GroupKind>>,
+    /// Of these, those of which one could read everything.
+    pub whole: BTreeSet<Arc<GroupKind>>,
     /// When that was so of all of them; wall clock.
     pub all_listed_at: Option<i64>,
     /// What was acknowledged before this sequence is owed again.
@@ -125,6 +127,7 @@ impl Desk {
             baselines: BTreeMap::new(),
             baseline_at: None,
             listed: BTreeSet::new(),
+            whole: BTreeSet::new(),
             all_listed_at: None,
             resync: 0,
             requests: (0, Requests::default()),

@@ -14,7 +14,7 @@ use super::{Engine, Map, Subscription};
 use crate::Now;
 use crate::ledger::{Book, Fact};
 use crate::object::{GroupKind, ObjectKey};
-use crate::plan::{Change, Existing, Plan, SubscriptionId};
+use crate::plan::{Existing, Plan, SubscriptionId};
 use crate::proof::{Mark as Passed, Rule, broken, passed};
 
 impl Engine {
@@ -25,7 +25,7 @@ impl Engine {
         let begins = !self.subscriptions.contains_key(&id);
         let book = self.unclaimed.remove(&id);
         let loss = if begins { self.claimed.loss(&plan, book.as_ref()) } else { None };
-        let loss = loss.filter(|_| !broken(Rule::LossIsMadeUpFor));
+        let loss = loss.filter(|_| !broken(Rule::LossIsNoticed));
         let shared = &mut self.shared;
         let subscription = self
             .subscriptions
@@ -48,7 +48,7 @@ impl Engine {
         subscription.edit_interests(shared, now, &old, newcomers);
         subscription.follow_recipe(shared, now);
         subscription.hear_requests(shared, now);
-        if old.config_hash != subscription.desk.plan.config_hash && !broken(Rule::NewConfigurationReleases) {
+        if old.config_hash != subscription.desk.plan.config_hash && !broken(Rule::ConfigurationReleases) {
             subscription.start_afresh(shared, now);
         }
         let keys: Vec<ObjectKey> = subscription.slots.keys().cloned().collect();
@@ -160,6 +160,7 @@ impl Subscription {
             passed(Passed::KindLeft);
             self.desk.baselines.remove(&kind);
             self.desk.listed.remove(&kind);
+            self.desk.whole.remove(&kind);
             shared.record(now, &self.desk, Fact::Unmark { kind });
         }
         let selection_change = self.desk.plan.policy.selection_change;
@@ -185,11 +186,11 @@ impl Subscription {
 
     /// Other objects of the kind are selected now; those that are new in the selection are adopted.
     fn adopt_anew(&mut self, shared: &mut Shared, now: Now, kind: Arc<GroupKind>, baseline: Baseline) {
-        // Before this leader has seen a list, what is newly selected cannot be told from what was owed all along; and what
-        // is to be told as it is listed is told.
+        // Before this leader has seen a list that could read everything, what is newly selected cannot be told from what
+        // was owed all along; and what is to be told as it is listed is told.
         let owed_is_known = match baseline {
             Baseline::Waiting { mark } => mark.is_none(),
-            Baseline::Open { .. } | Baseline::Closed => self.desk.listed.contains(&kind),
+            Baseline::Open { .. } | Baseline::Closed => self.desk.whole.contains(&kind),
         };
         passed(if owed_is_known { Passed::AdoptedAnew } else { Passed::EditedUnlisted });
         if owed_is_known {
@@ -215,13 +216,18 @@ impl Subscription {
     /// Objects that are owed as New stay so: a record keeps them from being adopted by the edit's baseline.
     fn pledge(&mut self, shared: &mut Shared, now: Now, kind: &GroupKind) {
         let Self { slots, desk } = self;
-        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
+        for (key, slot) in slots.iter_mut().filter(|(key, _)| *key.kind == *kind && !broken(Rule::OwedIsPledged)) {
             // Also one that cannot be read at the moment.
-            if slot.owed_since.is_some() && !slot.is_known() && !slot.pledged && !broken(Rule::PledgesOutlastEdits) {
+            if slot.owed_since.is_none() || slot.pledged {
+                continue;
+            }
+            if !slot.is_known() {
                 passed(Passed::Pledged);
                 shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
                 slot.pledged = true;
             }
+            // One that is back while its end is still being told: the record follows that of the end.
+            slot.pledged |= slot.is_selected() && slot.tells_the_end();
         }
     }
 }
@@ -230,7 +236,7 @@ impl Subscription {
 /// but an end that was noticed before is.
 fn withdraw(slot: &mut Slot, selection_change: Existing) {
     let silent = selection_change == Existing::Adopt;
-    let ends = slot.sending.is_some_and(|sending| sending.change == Change::Removed);
+    let ends = slot.tells_the_end();
     match &slot.shown {
         Shown::Selected { rv, .. } => {
             passed(Passed::Withdrawn);

@@ -101,7 +101,8 @@ impl Journal {
 
     pub fn next_batch(&mut self, now: Now, draining: bool) -> Option<Batch> {
         let ripe = draining || self.ripe_at().is_some_and(|at| at <= now.mono);
-        if self.under_way.is_some() || self.records.is_empty() || !ripe {
+        let waits = self.under_way.is_some() && !broken(Rule::OneCommitAtATime);
+        if waits || self.records.is_empty() || !ripe {
             return None;
         }
         passed(match (draining, self.urgent) {
@@ -115,7 +116,7 @@ impl Journal {
         self.urgent = false;
         let sources = self.sources.iter().map(|(source, rv)| (source.clone(), *rv)).collect();
         let mut records = std::mem::take(&mut self.records);
-        if broken(Rule::CommitsCaptureAll) {
+        if broken(Rule::CommitsHoldAll) {
             records.retain(|record| !matches!(record.fact, Fact::Sending { .. }));
         }
         Some(Batch { number: self.batches, records, sources })
@@ -126,7 +127,7 @@ impl Journal {
         match self.under_way {
             Some(UnderWay { number: expected, seq, since: _ }) if expected == number => {
                 self.under_way = None;
-                self.durable = seq;
+                self.durable = if broken(Rule::DurableIsWhatWasCommitted) { self.seq } else { seq };
                 self.last_commit = Some(now.wall);
                 true
             }
@@ -192,7 +193,8 @@ impl Journal {
 
     /// When the next batch is ripe.
     fn ripe_at(&self) -> Option<u64> {
-        if self.records.is_empty() || self.under_way.is_some() {
+        let waits = self.under_way.is_some() && !broken(Rule::OneCommitAtATime);
+        if self.records.is_empty() || waits {
             return None;
         }
         let overdue = self.since + self.patience;

@@ -62,9 +62,6 @@ impl Engine {
         }
         if slot.is_busy() {
             passed(Mark::ShownUnderWay);
-            if broken(Rule::OneRequestPerSlot) {
-                shared.give_back(desk, slot);
-            }
         }
         let was_selected = slot.is_selected();
         let silences = by_edit && desk.plan.policy.selection_change == Existing::Adopt;
@@ -120,13 +117,12 @@ impl Slot {
     fn show(&mut self, shown: Shown, silences: bool) {
         self.tombstone = match (&self.shown, &shown) {
             (Shown::Selected { .. }, Shown::Deselected { .. }) => {
-                let silences = silences || broken(Rule::OnlyEditsSilence);
                 if silences {
                     passed(Mark::Tombstoned);
                 }
                 silences
             }
-            (_, Shown::Deselected { .. }) => self.tombstone,
+            (_, Shown::Deselected { .. }) => self.tombstone || (silences && broken(Rule::EditsSilenceTheirOwn)),
             (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen) => false,
         };
         self.shown = shown;

@@ -3,7 +3,7 @@
 //! Touches nothing. Invariants: parking never clears Sending; only who asked for it gives up for good; whatever the outage parked is parked only while the breaker
 //! is open, so its end releases it without a human.
 
-use super::decide::settle;
+use super::decide::{record_end, settle};
 use super::desk::Desk;
 use super::shared::Shared;
 use super::slot::Slot;
@@ -64,9 +64,7 @@ impl Subscription {
                 slot.acked = Some(Acked { seq, rv, fp });
             }
             Change::Removed => {
-                shared.record(now, desk, Fact::Drop { object: key.clone(), of: seq });
-                slot.acked = None;
-                slot.may_be_known = false;
+                record_end(desk, shared, now, key, slot, seq);
             }
         }
         slot.acked_version = None;
@@ -94,10 +92,10 @@ impl Subscription {
         desk.note_unparked(key, slot);
         let parked = Parked { of: sending.seq, class, config_hash: desk.plan.config_hash };
         let Parked { of, class, config_hash } = parked;
-        if !broken(Rule::ParkIsRecorded) {
+        if !broken(Rule::ParksAreRecorded) {
             shared.record(now, desk, Fact::Park { object: key.clone(), of, class, config_hash });
         }
-        if broken(Rule::ParkKeepsSending) {
+        if broken(Rule::ParkedIsUnanswered) {
             slot.sending = None;
         }
         desk.note_not_owed(key, slot);

@@ -55,7 +55,7 @@ impl Subscription {
         let fact = Fact::Resync { all, requests: requests.clone() };
         let lost = broken(Rule::ResyncIsDurable);
         let seq = if lost { shared.journal.durable() } else { shared.record(now, desk, fact) };
-        if all && !broken(Rule::ResyncTellsAgain) {
+        if all {
             desk.resync = seq;
         }
         desk.requests = (seq, requests);

@@ -201,6 +201,16 @@ impl Slot {
         self.acked.is_some() || self.sending.is_some()
     }
 
+    /// No request that told the endpoint of the object was made.
+    pub fn was_never_told(&self) -> bool {
+        self.acked.is_none() && (!self.may_be_known || broken(Rule::MaybeToldIsRemoved))
+    }
+
+    /// What it was told last, or is being told, is that the object is gone.
+    pub fn tells_the_end(&self) -> bool {
+        self.sending.is_some_and(|sending| sending.change == Change::Removed)
+    }
+
     /// Its last attempt failed, and it was not given up.
     pub fn is_retrying(&self) -> bool {
         self.not_before > 0
@@ -222,14 +232,14 @@ impl Slot {
         let (membership, rv, fp) = match &self.shown {
             Shown::Selected { rv, fp, .. } => (Membership::Selected, *rv, *fp),
             Shown::Deselected { rv } | Shown::Gone { rv } => (Membership::Absent, *rv, GONE),
-            Shown::Unknown | Shown::Unseen if broken(Rule::UnknownHolds) => {
+            Shown::Unknown | Shown::Unseen if broken(Rule::UnknownIsHeld) => {
                 (Membership::Absent, self.highest_rv(), GONE)
             }
             Shown::Unknown | Shown::Unseen => (Membership::Unknown, 0, GONE),
         };
         let acked = match self.acked {
             None => Acknowledged::Nothing,
-            Some(acked) if acked.seq < resync => Acknowledged::BeforeResync,
+            Some(acked) if acked.seq < resync && !broken(Rule::ResyncTellsAgain) => Acknowledged::BeforeResync,
             // Zero is no version: only the content decides.
             Some(acked) if acked.rv == rv && rv > 0 => Acknowledged::SameVersion,
             Some(acked) if acked.fp == fp => Acknowledged::SameContent,
@@ -237,18 +247,18 @@ impl Slot {
         };
         let parked = match (self.parked, self.sending) {
             (Some(_), Some(sending)) if sending.change == Change::Removed => ParkedAs::Removed,
-            (Some(_), Some(sending)) if sending.fp == fp => ParkedAs::PresentSame,
+            (Some(_), Some(sending)) if sending.fp == fp || broken(Rule::ChangeReleases) => ParkedAs::PresentSame,
             (Some(_), Some(_)) => ParkedAs::PresentOther,
             (Some(_), None) | (None, _) => ParkedAs::Nothing,
         };
         want(Facts {
             membership,
-            behind: rv < self.highest_rv() && !broken(Rule::StaleRowsHold),
+            behind: rv < self.highest_rv() && !broken(Rule::StaleRowsAreHeld),
             parked,
             sending: self.sending.is_some(),
             acked,
             adoptable: !self.pledged
-                && mark.is_some_and(|mark| 0 < mark && (rv <= mark || broken(Rule::MarkLimitsAdoption))),
+                && mark.is_some_and(|mark| 0 < mark && (rv <= mark || broken(Rule::AdoptedUpToTheMark))),
         })
     }
 
@@ -257,7 +267,7 @@ impl Slot {
         self.sending.is_some_and(|sending| {
             sending.change == change
                 && match &self.shown {
-                    Shown::Selected { .. } if broken(Rule::OneIdOneState) => true,
+                    Shown::Selected { .. } if broken(Rule::OneMeaning) => true,
                     Shown::Selected { fp, .. } => change == Change::Removed || sending.fp == *fp,
                     Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen => {
                         change == Change::Removed

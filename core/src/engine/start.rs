@@ -57,13 +57,14 @@ impl Engine {
             // What is sent is what was declared, even if the watch has shown more since: that is the next event.
             Verdict::Tell(change) => (change == Change::Removed) == (sending.change == Change::Removed),
             Verdict::Parked => true,
-            Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => broken(Rule::NeedIsLookedAtAgain),
+            Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => false,
         };
-        if wanted
-            && !desk.is_silent()
+        let looks = !broken(Rule::LaunchLooksAgain);
+        if (wanted || !looks)
+            && (!desk.is_silent() || !looks)
             && !self.shared.draining
             && (!self.shared.journal.is_stalled(now) || broken(Rule::StallStopsSending))
-            && let Some(mut event) = event(desk, slot, sending)
+            && let Some(event) = event(desk, key, slot, sending)
             && let Some(permit) = &slot.permit
         {
             // The plan's host may be another one by now; what comes back with the answer is the permit's.
@@ -71,9 +72,6 @@ impl Engine {
             let newer = sending.change != Change::Removed && !slot.same_event(sending.change);
             if newer {
                 passed(Mark::LaunchedBehind);
-                if broken(Rule::SentAsDeclared) {
-                    event.subject = slot.subject(key, sending.change);
-                }
             }
             if slot.parked.is_some() {
                 passed(Mark::LaunchedParked);
@@ -85,7 +83,13 @@ impl Engine {
             slot.phase = Phase::InFlight;
             desk.inherited.remove(key);
             self.shared.mark_changed(desk);
-            return Some(Attempt { event, number: slot.attempts, host });
+            let attempt = Attempt { event, number: slot.attempts, host };
+            if broken(Rule::OneUnderWay) {
+                self.shared.give_back(desk, slot);
+                slot.forget_subject();
+                subscription.reconsider(&mut self.shared, now, key);
+            }
+            return Some(attempt);
         }
         passed(if wanted { Mark::LaunchSilenced } else { Mark::LaunchWithheld });
         let named = slot.named.clone();
@@ -313,13 +317,17 @@ fn hold_subject(now: Now, key: &ObjectKey, slot: &mut Slot, change: Change) {
     }));
 }
 
-fn event(desk: &Desk, slot: &Slot, sending: Sending) -> Option<Event> {
+fn event(desk: &Desk, key: &ObjectKey, slot: &Slot, sending: Sending) -> Option<Event> {
     let declared = slot.declared.as_deref()?;
     Some(Event {
         subscription: desk.plan.id.clone(),
         sequence: sending.seq,
         change: sending.change,
-        subject: declared.subject.clone()?,
+        subject: if broken(Rule::SentAsDeclared) {
+            slot.subject(key, sending.change)
+        } else {
+            declared.subject.clone()?
+        },
         previous_version: declared.previous_version.clone(),
         observed_by: declared.by,
         detected_at: declared.detected_at,

@@ -85,9 +85,6 @@ pub(super) fn want(facts: Facts) -> Need {
             Acknowledged::Nothing | Acknowledged::BeforeResync | Acknowledged::Other => Need::Present,
             Acknowledged::SameVersion | Acknowledged::SameContent => Need::Nothing,
         },
-        Membership::Absent if sending && broken(Rule::UnansweredIsRemoved) && acked == Acknowledged::Nothing => {
-            Need::Nothing
-        }
         Membership::Absent if sending || acked != Acknowledged::Nothing => Need::Absent,
         Membership::Absent => Need::Nothing,
     };
@@ -95,9 +92,6 @@ pub(super) fn want(facts: Facts) -> Need {
     match (need, parked) {
         (Need::Present, ParkedAs::PresentSame) | (Need::Absent, ParkedAs::Removed) => {
             passed(Mark::WantParked);
-            Need::Nothing
-        }
-        (Need::Present | Need::Absent, parked) if parked != ParkedAs::Nothing && broken(Rule::ParkedIsOneState) => {
             Need::Nothing
         }
         (Need::Hold | Need::Nothing | Need::Adopt | Need::Present | Need::Absent, _) => need,
@@ -125,7 +119,7 @@ fn note(facts: Facts) {
 pub(super) fn change(present: bool, acked: bool, last_declared: Option<Change>) -> Change {
     match (present, acked, last_declared) {
         (false, _, _) => Change::Removed,
-        (true, true, Some(Change::Removed)) if broken(Rule::AfterRemovedComesNew) => Change::Updated,
+        (true, true, Some(Change::Removed)) if broken(Rule::NewAfterRemoved) => Change::Updated,
         (true, false, _) | (true, true, Some(Change::Removed)) => Change::New,
         (true, true, Some(Change::New | Change::Updated) | None) => Change::Updated,
     }

@@ -311,7 +311,7 @@ impl Entries {
                     && entry.sending.is_some_and(|sending| sending.seq == *of)
                 {
                     entry.parked = Some(Parked { of: *of, class: *class, config_hash: *config_hash });
-                    if broken(Rule::ParkKeepsSending) {
+                    if broken(Rule::ParkedIsUnanswered) {
                         entry.sending = None;
                     }
                 }
@@ -387,7 +387,7 @@ impl Entry {
 /// The sequence a new leader starts from: past everything durable, and past every sequence an earlier life of the same
 /// ledger could have handed out, as long as the clock does not go back and a life hands out no more than 2¹¹ a millisecond.
 pub fn claim_seq(durable: u64, unix_ms: u64) -> u64 {
-    if broken(Rule::SequencesJump) {
+    if broken(Rule::ClaimJumps) {
         return durable;
     }
     (durable + 1).max(unix_ms << 11)

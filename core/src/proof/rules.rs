@@ -1,6 +1,6 @@
 //! The rules of the protocol that a test can break, each with the part of the design that it stands for. Touches nothing.
 //!
-//! Invariant: a broken rule changes what the program does as a plausible mistake would, in one place; each of them is found
+//! Invariant: a broken rule changes what the program does as a plausible mistake would; each of them is found
 //! by a test (`core/tests/simulator/mutants.rs`, `core/src/lease/tests/rivals.rs`), or it is not a rule.
 
 /// Defines the rules, and the list of them all.
@@ -24,15 +24,19 @@ rules! {
     /// A request leaves only when its Sending record is durable.
     WriteAhead,
     /// A commit captures all that changed, not only acknowledgements.
-    CommitsCaptureAll,
+    CommitsHoldAll,
+    /// The next commit waits for the one under way.
+    OneCommitAtATime,
+    /// Durable is what the commit held, not what was recorded since.
+    DurableIsWhatWasCommitted,
     /// A request tells the state that was declared, even if the watch is further by now.
     SentAsDeclared,
     /// What is told again under a sequence is what it told before; another state is declared anew.
-    OneIdOneState,
+    OneMeaning,
     /// At the moment of leaving the need is looked at again.
-    NeedIsLookedAtAgain,
+    LaunchLooksAgain,
     /// One request under way for an object.
-    OneRequestPerSlot,
+    OneUnderWay,
     /// No more requests are under way than a host, or all together, may have.
     CapsHold,
     /// Who is suspended or held sends nothing.
@@ -46,23 +50,23 @@ rules! {
     /// After an unanswered request the object is told again, whatever was acknowledged before.
     UnansweredIsOwed,
     /// What may have reached the endpoint is told as Removed, acknowledged or not.
-    UnansweredIsRemoved,
+    MaybeToldIsRemoved,
     /// What was never sent is not told as Removed.
     NeverToldIsDropped,
     /// After a Removed that may have arrived comes New.
-    AfterRemovedComesNew,
+    NewAfterRemoved,
     /// What is unanswered outlives its leader.
     SendingOutlivesItsLeader,
     /// A row that is older than what was acknowledged or sent decides nothing.
-    StaleRowsHold,
+    StaleRowsAreHeld,
     /// An object that cannot be read, or was not seen yet, is neither selected nor gone.
-    UnknownHolds,
+    UnknownIsHeld,
     /// What a list may have left out is not gone.
-    ListsAreComplete,
+    UnreadIsNotGone,
     /// What a list may have left out stays among the rows.
     RowsOutliveHalfLists,
-    /// Only an edit takes an object out of the selection silently.
-    OnlyEditsSilence,
+    /// An edit silences what it takes out of the selection, not what had left it before.
+    EditsSilenceTheirOwn,
     /// A kind of change that is not subscribed to is not told.
     UnsubscribedIsAbsorbed,
     /// A baseline's mark is recorded before anything is adopted.
@@ -70,27 +74,27 @@ rules! {
     /// While a baseline is open nothing is declared.
     OpenBaselineIsSilent,
     /// A baseline adopts nothing that is newer than its mark.
-    MarkLimitsAdoption,
+    AdoptedUpToTheMark,
     /// A closed baseline adopts nothing.
-    ClosedBaselineAdoptsNothing,
+    ClosedAdoptsNothing,
     /// What is unanswered is not adopted, such as a tombstone that is selected again.
     UnansweredIsNotAdopted,
     /// What was owed before an edit is not adopted by it.
-    PledgesOutlastEdits,
+    OwedIsPledged,
     /// Objects of one name are told one after the other.
     NamesakesInOrder,
     /// The end of an old object is dropped once the endpoint has a new one of that name.
     OutdatedEndsAreDropped,
     /// What is given up for now may still have arrived.
-    ParkKeepsSending,
+    ParkedIsUnanswered,
     /// Giving up for now is recorded.
-    ParkIsRecorded,
+    ParksAreRecorded,
     /// Another state than the one that was given up is told.
-    ParkedIsOneState,
+    ChangeReleases,
     /// The end of an outage releases what it parked.
-    OutageReleases,
+    RecoveryReleases,
     /// Another endpoint configuration releases what is parked.
-    NewConfigurationReleases,
+    ConfigurationReleases,
     /// Whoever asks to be told everything again is.
     ResyncTellsAgain,
     /// Such a request is recorded.
@@ -99,8 +103,8 @@ rules! {
     RecipesAreFollowed,
     /// After a cluster was set back its former versions mean nothing.
     RewindForgetsVersions,
-    /// What was known and is lost is made up for.
-    LossIsMadeUpFor,
+    /// That what was known is lost is noticed, and made up for.
+    LossIsNoticed,
     /// Acknowledgements are committed in time, however little may be written.
     AcksNeverWait,
     /// A claim makes the former leader's writes fail.
@@ -108,7 +112,7 @@ rules! {
     /// Each claim raises the term, so that no name is used twice.
     ClaimRaisesTerm,
     /// A new leader's sequences are past every earlier one's, even if the ledger is lost.
-    SequencesJump,
+    ClaimJumps,
     /// A commit's Head names the segments that the commit created.
     SegmentsAreListed,
     /// A segment that the Head does not name is not replayed.

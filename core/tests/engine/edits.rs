@@ -337,3 +337,30 @@ fn an_edit_of_the_endpoint_sends_what_waits_for_a_retry_at_once_and_from_the_fir
     assert_eq!(rig.sent[2..].iter().map(|sent| sent.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert!(rig.sent.iter().all(|sent| sent.sequence == rig.sent[0].sequence), "it is the same event");
 }
+
+#[test]
+fn what_is_back_while_its_end_is_being_told_is_not_adopted_by_an_edit_not_even_after_a_takeover() {
+    for takeover in [false, true] {
+        let mut rig = Rig::new();
+        rig.show("a", 1);
+        rig.answer("a", ok());
+        rig.deselect("a");
+        let row = rig.row(&config_map(), "a", "a", 1);
+        rig.see(S, &config_map(), "a", Seen::Selected(row.clone()));
+        rig.edit(S, |plan| plan.interests = vec![named_interest(config_map(), "a")]);
+        rig.see_after_edit(S, &config_map(), "a", Seen::Selected(row.clone()));
+        if takeover {
+            // The edit's list is still to come.
+            rig.answer("a", ok());
+            rig.run_for(2_000);
+            rig.take_over();
+            rig.see(S, &config_map(), "a", Seen::Selected(row));
+            rig.synced(S, &config_map());
+        } else {
+            rig.synced(S, &config_map());
+            rig.answer("a", ok());
+        }
+        rig.run_for(2_000);
+        assert_eq!(rig.told("a"), [(New, Some(1)), (Removed, None), (New, Some(1))], "{takeover}");
+    }
+}

@@ -1,28 +1,44 @@
-//! The durable side: a ledger that is only ever written on condition that nobody else has.
+//! The durable side: what the shipped keeper and codec have written, byte by byte.
 //!
-//! A commit is under way until it lands, if it ever does; its writer may learn so later, or never. An answer that is lost
-//! is made up for by reading: whoever finds its own commit there has it, and whoever finds another's is fenced. So each
-//! outcome of a commit is here a step of its own: it lands, it is refused, its writer learns that it landed.
+//! A commit is under way until it arrives, if it ever does, and is refused if somebody else has written meanwhile; its writer
+//! may learn so later, or never. An answer that is lost is made up for by reading: whoever finds its own commit there has
+//! it, and whoever finds another's is fenced. So each outcome of a commit is a step of its own: it lands, it is refused,
+//! its writer learns that it landed.
 
 use changehook_core::engine::Batch;
-use changehook_core::ledger::{Entries, Entry, Fact};
+use changehook_core::ledger::form::Form;
+use changehook_core::ledger::keeper::{self, Claimant, Found, Keeper, Loaded, Name};
+use changehook_core::ledger::{Entries, Entry, Fact, codec};
 use changehook_core::object::ObjectKey;
 
 use crate::cluster::number;
+use crate::intern::digest_of_text;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Ledger {
     /// Grows with every write.
     pub version: u8,
     /// Grows with every claim.
     pub term: u8,
+    disk: Found,
+    /// What the leader that wrote last knows of it.
+    keeper: Option<Keeper>,
+    /// What it reads as.
     pub entries: Entries,
 }
 
 impl Ledger {
     /// A new leader takes the ledger: whatever is written on top of an older version is refused from here on.
     pub fn claimed(&self) -> Self {
-        Self { version: self.version + 1, term: self.term + 1, entries: self.entries.clone() }
+        let holder = u64::from(self.term) + 1;
+        let claimant = Claimant { cluster: "cluster".to_owned(), own: "head".to_owned(), holder };
+        let names = self.disk.keys().copied().filter(|name| *name != Name::Head);
+        let head = self.disk.get(&Name::Head).map(Vec::as_slice);
+        let (head, loss) = keeper::claim(head, &claimant, names).expect("no newer version has written it");
+        let mut disk = self.disk.clone();
+        disk.insert(Name::Head, codec::encode(&Form::Head(head.clone())));
+        let Loaded { keeper, entries } = keeper::load(head, loss, &disk);
+        Self { version: self.version + 1, term: self.term + 1, disk, keeper: Some(keeper), entries }
     }
 
     /// The commit arrives; `None` if somebody else has written since `base`.
@@ -31,14 +47,24 @@ impl Ledger {
             return None;
         }
         let mut next = self.clone();
+        let keeper = next.keeper.as_mut()?;
+        let writes = keeper.prepare(batch.records.clone(), Some(batch.sources.clone()), None);
         next.version += 1;
-        for record in &batch.records {
-            next.entries.apply(record);
+        next.disk.extend(writes.creates.into_iter().map(|stored| (stored.name, stored.bytes)));
+        next.disk.insert(Name::Head, writes.head);
+        for name in keeper.landed() {
+            next.disk.remove(&name);
         }
-        for (source, rv) in &batch.sources {
-            next.entries.sources.insert(source.clone(), *rv);
-        }
+        batch.records.iter().for_each(|record| next.entries.apply(record));
+        next.entries.sources.extend(batch.sources.iter().cloned());
+        let Loaded { entries, .. } = keeper::load(keeper.head().clone(), None, &next.disk);
+        assert_eq!(entries, next.entries, "what is read back is not what was written");
         Some(next)
+    }
+
+    /// Ledgers that read the same are the same, whatever their journals went through.
+    pub fn digest(&self) -> u64 {
+        digest_of_text(&(self.version, self.term, &self.entries))
     }
 
     pub fn all_entries(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {

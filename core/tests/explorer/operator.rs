@@ -14,7 +14,7 @@ use changehook_core::select::{Observation, Seen, Selection};
 use crate::cluster::{News, number, source};
 use crate::durable::Ledger;
 use crate::intern::{digest, digest_of_text};
-use crate::setup::Setup;
+use crate::setup::{NEVER, Setup};
 
 /// What happens to a leader.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -185,7 +185,7 @@ impl Operator {
     }
 
     pub fn wakes(&self) -> bool {
-        self.engine.wake_at().is_some()
+        self.engine.wake_at().is_some_and(|at| at < NEVER)
     }
 
     pub fn audit(&self) -> Vec<String> {

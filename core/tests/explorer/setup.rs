@@ -38,6 +38,9 @@ pub struct Setup {
 /// Every wait is as long as that, so that time passes in equal steps.
 const STEP: u64 = 1_500;
 
+/// Nobody waits so long.
+pub const NEVER: u64 = u64::MAX / 4;
+
 impl Setup {
     /// One kind, everything with the label x.
     pub fn new(name: &'static str, places: &[u8], budget: Budget) -> Self {
@@ -45,7 +48,7 @@ impl Setup {
             name,
             places: places.to_vec(),
             plans: Vec::new(),
-            settings: Settings { ack_delay: STEP, unsent_pause: STEP, ..Settings::default() },
+            settings: Settings { ack_delay: 0, unsent_pause: STEP, stall_after: NEVER, ..Settings::default() },
             edits: Vec::new(),
             budget,
             old_leaders_go_on: false,

@@ -7,7 +7,7 @@ use crate::automaton::Automaton;
 use crate::cluster::{Cluster, News};
 use crate::durable::Ledger;
 use crate::endpoint::{Endpoint, Told};
-use crate::intern::{Pool, Set, Table, digest_of_text};
+use crate::intern::{Pool, Set, Table};
 use crate::leader::{Leader, Local};
 use crate::operator::Answer;
 use crate::settle::{Settlement, settle};
@@ -92,7 +92,7 @@ impl Model {
     }
 
     pub fn add_ledger(&mut self, ledger: Ledger) -> u32 {
-        self.ledgers.number(digest_of_text(&ledger), Rc::new(ledger))
+        self.ledgers.number(ledger.digest(), Rc::new(ledger))
     }
 
     /// What the ledger is once the batch, made on top of its version `base`, has landed; `None` if it is refused.

@@ -115,8 +115,10 @@ impl World {
                 endpoint.track(number_of(&key.uid)).silenced = Some(sequence);
             }
         }
-        for row in (0..KINDS).filter(|kind| left[*kind]).flat_map(|kind| self.kinds[kind].objects.iter().flatten()) {
-            endpoint.track(number_of(&row.uid)).promised = false;
+        if left.contains(&true) {
+            for (object, track) in endpoint.tracks.iter_mut().enumerate() {
+                track.promised &= sights.shown.get(object).copied().flatten().is_some();
+            }
         }
         for (listed, left) in sights.listed.iter_mut().zip(left) {
             *listed &= !left;

@@ -31,7 +31,7 @@ struct Found {
 fn watch(rule: Rule) -> Watch {
     let by_the_model = matches!(
         rule,
-        Rule::NeedIsLookedAtAgain | Rule::NeverToldIsDropped | Rule::AfterRemovedComesNew | Rule::StaleRowsHold
+        Rule::LaunchLooksAgain | Rule::NeverToldIsDropped | Rule::NewAfterRemoved | Rule::StaleRowsAreHeld
     );
     Watch { refereed: by_the_model, told: false }
 }
