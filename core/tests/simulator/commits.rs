@@ -4,7 +4,7 @@ use changehook_core::engine::Batch;
 use changehook_core::event::fingerprint;
 use changehook_core::ledger::{Entries, Fact, Record};
 use changehook_core::object::{Digest, ObjectKey};
-use changehook_core::plan::{Change, ChangeTypes, OnLoss};
+use changehook_core::plan::{Change, ChangeTypes};
 
 use crate::brief;
 use crate::durable::{Folding, Outcome, Put};
@@ -202,10 +202,8 @@ impl World {
             }
             Fact::Adopt { object, rv, fp, .. } => {
                 assert!(!self.setup.notify || !usual, "adopted, although it should be told");
-                if self.setup.losses == Some(OnLoss::Replay) && self.is_as_it_was(number) {
-                    let told = !self.endpoints[number].track(number_of(&object.uid)).declared.is_empty();
-                    assert!(!told, "adopted, although it was told before what was known of it was lost");
-                }
+                let told = self.endpoints[number].track(number_of(&object.uid)).lost;
+                assert!(!told || !self.is_as_it_was(number), "adopted, although it was told before it was lost");
                 if usual {
                     assert!(entry(object).is_none(), "adopted although it is known");
                     let mark = is_open(object).expect("adopted after the baseline was closed");

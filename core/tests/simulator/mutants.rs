@@ -19,12 +19,14 @@ use crate::volume::schedule;
 const THREADS: usize = 2;
 /// Whoever is not found within so many schedules, or so long on a busy machine, has survived.
 const MOST: u64 = 20_000;
-const LONGEST: Duration = Duration::from_mins(2);
+const LONGEST: Duration = Duration::from_mins(1);
 
 struct Found {
     rule: Rule,
     schedules: u64,
     shrunk: Shrunk,
+    /// How it fails although nothing is broken.
+    anyway: Option<String>,
 }
 
 /// Some rules are about what is told on the way, while every endpoint would end right all the same: the model sees that.
@@ -49,9 +51,8 @@ fn hunt(rule: Rule) -> Option<Found> {
         if try_play(&schedule, watch).is_err() {
             let shrunk = shrink(&schedule, watch)?;
             drop(broken);
-            let innocent = try_play(&shrunk.schedule, watch).err();
-            assert_eq!(innocent, None, "{rule:?}: it fails although nothing is broken");
-            return Some(Found { rule, schedules: played, shrunk });
+            let anyway = try_play(&shrunk.schedule, watch).err();
+            return Some(Found { rule, schedules: played, shrunk, anyway });
         }
         if started.elapsed() > LONGEST {
             break;
@@ -68,14 +69,7 @@ fn no_rule_is_broken_without_being_found_out() {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(rule) = rules.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let t = Instant::now();
-                    eprintln!("begin {rule:?}");
                     let hunted = hunt(*rule);
-                    eprintln!(
-                        "DBG {rule:?} {:?} {:?}",
-                        t.elapsed(),
-                        hunted.as_ref().map(|f| (f.schedules, f.shrunk.schedule.steps.len(), f.shrunk.message.clone()))
-                    );
                     found.lock().unwrap().extend(hunted);
                 }
             });
@@ -84,7 +78,7 @@ fn no_rule_is_broken_without_being_found_out() {
     let mut found = found.into_inner().unwrap();
     found.sort_by_key(|found| found.rule);
     eprintln!("{:<28} schedules  steps  what is found", "broken rule");
-    for Found { rule, schedules, shrunk } in &found {
+    for Found { rule, schedules, shrunk, anyway: _ } in &found {
         let what = shrunk.message.lines().nth(1).unwrap_or_default();
         let what: String = what.chars().take(100).collect();
         eprintln!("{:<28} {schedules:>9} {:>6}  {what}", format!("{rule:?}"), shrunk.schedule.steps.len());
@@ -93,6 +87,9 @@ fn no_rule_is_broken_without_being_found_out() {
             shrunk.tell(watch(*rule));
         }
     }
+    let anyway = found.iter().filter_map(|found| Some((found.rule, found.anyway.as_ref()?)));
+    let anyway: Vec<_> = anyway.collect();
+    assert!(anyway.is_empty(), "these fail although nothing is broken: {anyway:#?}");
     let survivors: Vec<Rule> =
         rules.iter().copied().filter(|rule| found.iter().all(|found| found.rule != *rule)).collect();
     assert!(survivors.is_empty(), "broken, and nobody notices: {survivors:?}");

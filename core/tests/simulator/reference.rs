@@ -262,6 +262,8 @@ impl Book {
                 let baseline = if *open { Baseline::Open(*rv) } else { Baseline::Closed };
                 self.baselines[usize::from(kind.kind == "Widget")] = baseline;
             }
+            // There is one recipe in the model.
+            Fact::Recipe { .. } => {}
             _ => unreachable!("no edit makes such a record here: {fact:?}"),
         }
     }
