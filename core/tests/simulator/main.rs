@@ -56,7 +56,7 @@ mod world;
 use changehook_core::plan::ChangeTypes;
 use changehook_core::proof::Mark;
 use play::Watch;
-use schedule::{Edits, Finish, Schedule, Step};
+use schedule::{Edit, Edits, Finish, Schedule, Step};
 use volume::Volume;
 
 /// As many as two cores play in about four minutes.
@@ -83,7 +83,12 @@ fn for_the_model(schedule: &mut Schedule) -> bool {
         setup.edits = Edits::Sending;
     }
     (setup.notify, setup.discard, setup.losses, setup.room) = (false, false, None, u64::MAX);
-    schedule.steps.retain(|step| !matches!(step, Step::SetBack { .. }));
+    setup.strangers = false;
+    schedule.steps.retain(|step| match step {
+        Step::Edit { edit, .. } | Step::EditedWhileDown { edit, .. } => !matches!(edit, Edit::Resync { .. }),
+        Step::SetBack { .. } => false,
+        _ => true,
+    });
     setup.changes == ChangeTypes::ALL && !setup.change_types
 }
 
