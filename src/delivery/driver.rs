@@ -30,6 +30,8 @@ use crate::ledger::{FoldEnd, LedgerError, LedgerStore};
 
 /// How many sightings are taken in before the engine's turn.
 const SIGHTINGS_AT_ONCE: usize = 256;
+/// With so many records that wait to be written nothing more is taken in: a commit hangs, and the watches have to wait.
+const UNWRITTEN: usize = 50_000;
 /// The heartbeat needs a turn now and then even if nothing happens.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// How often the Secrets of subscriptions with something parked are read again.
@@ -206,7 +208,8 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             }
             let wake = tokio::time::sleep(self.sleep(now));
             tokio::select! {
-                n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE), if listening => {
+                n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE),
+                    if listening && self.engine.unwritten() < UNWRITTEN => {
                     if n == 0 {
                         if !self.inputs.watches_stop.is_cancelled() {
                             return Err(DriverError::Deaf);
@@ -351,7 +354,11 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.engine.rewind(now);
                 self.selection.rewind(&source);
             }
-            Sighted::Stopped => self.selection.drop_source(&source),
+            Sighted::Stopped => {
+                // the ledger keeps what somebody needs; within this life the source itself remembers
+                self.engine.forget_source(&source);
+                self.selection.drop_source(&source);
+            }
         }
     }
 
@@ -360,7 +367,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             SourceEvent::Upsert(row) => self.engine.source_at(source, row.rv),
             SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.engine.source_at(source, *rv),
             // a kind that is installed again may count its versions from one
-            SourceEvent::KindAbsent => self.engine.source_anew(source),
+            SourceEvent::KindAbsent => self.engine.forget_source(source),
             SourceEvent::ListStarted | SourceEvent::Unreadable(_) => {}
         }
         let synced = self.selection.apply(source, event, &mut self.seen);

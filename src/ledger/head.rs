@@ -5,13 +5,17 @@
 
 use std::time::Duration;
 
+use changehook_core::ledger::form::{Form, Head};
 use changehook_core::ledger::keeper::Name;
+use changehook_core::ledger::{Loss, codec};
 use tokio::time::sleep;
 
 use super::LedgerError;
 use super::objects::{CallError, Objects, Read};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// How often it is tried to mark a Head.
+const MARK_TRIES: usize = 5;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Pauses between tries.
@@ -45,11 +49,12 @@ pub(super) async fn write(
     is_leader: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<Read, LedgerError> {
     let mut pauses = Pauses::new();
+    let mut before = before.clone();
     loop {
         if !is_leader() {
             return Err(LedgerError::NotLeader);
         }
-        let refused = match objects.replace(Name::Head, bytes, before).await {
+        let refused = match objects.replace(Name::Head, bytes, &before).await {
             Ok(written) => return Ok(written),
             Err(CallError::NotFound) => return Err(LedgerError::Deleted),
             Err(error @ (CallError::Conflict | CallError::Unknown(_))) => error,
@@ -57,8 +62,17 @@ pub(super) async fn write(
         // Whether it was written is found out by reading: consistently, and before anything else is done.
         loop {
             match objects.get(Name::Head).await {
-                Ok(found) if found.uid == before.uid && found.bytes == bytes => return Ok(found),
-                Ok(found) if found.uid == before.uid && found.version == before.version => break,
+                Ok(found) if found.uid != before.uid => return Err(LedgerError::Fenced),
+                Ok(found) if found.bytes == bytes => return Ok(found),
+                // As it was, if perhaps with another label on it.
+                Ok(found) if found.bytes == before.bytes => {
+                    before = found;
+                    break;
+                }
+                Ok(found) if is_older(&found, &before) => {
+                    mark_outdated(objects, &found).await;
+                    return Err(LedgerError::SetBack);
+                }
                 Ok(_) => return Err(LedgerError::Fenced),
                 Err(CallError::NotFound) => return Err(LedgerError::Deleted),
                 Err(error @ (CallError::Conflict | CallError::Unknown(_))) => {
@@ -71,4 +85,29 @@ pub(super) async fn write(
         }
         pauses.pause("commit to the ledger", &refused).await;
     }
+}
+
+/// Whether a Head that was found is from before one that this leader has written.
+fn is_older(found: &Read, before: &Read) -> bool {
+    match (codec::decode(&found.bytes), codec::decode(&before.bytes)) {
+        (Ok(Form::Head(found)), Ok(Form::Head(before))) => found.commit < before.commit && found.term <= before.term,
+        _ => false,
+    }
+}
+
+/// Only this leader knows that the ledger is older than what the endpoints were told; whoever claims it next has to.
+async fn mark_outdated(objects: &Objects, found: &Read) {
+    let Ok(Form::Head(head)) = codec::decode(&found.bytes) else { return };
+    let marked = codec::encode_head(&Head { commit: head.commit + 1, loss: Some(Loss::Outdated), ..head });
+    let mut pauses = Pauses::new();
+    for _ in 0..MARK_TRIES {
+        match objects.replace(Name::Head, &marked, found).await {
+            // A conflict is somebody who marked it, or claimed it, a moment ago.
+            Ok(_) | Err(CallError::Conflict | CallError::NotFound) => return,
+            Err(error @ CallError::Unknown(_)) => pauses.pause("mark the ledger as outdated", &error).await,
+        }
+    }
+    tracing::error!(
+        "the ledger was set back, and that could not be put on record: ask for a resync of every subscription"
+    );
 }

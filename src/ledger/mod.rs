@@ -7,11 +7,15 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `kubernetes` | the default store: core's keeper, done with API calls |
+//! | `claim` | taking the ledger over |
+//! | `fold` | folding the journal, deleting what nothing reaches |
 //! | `head` | the one write that is conditional, and what became of it if nobody said |
 //! | `objects` | one API call each, with a deadline |
 //! | `memory` | a store for trying things out, as lasting as the process |
 //! | `metrics` | what is counted |
 
+mod claim;
+mod fold;
 mod head;
 mod kubernetes;
 mod memory;
@@ -37,6 +41,9 @@ pub enum LedgerError {
     /// The Head is not there any more.
     #[error("failed to commit: the ledger's head was deleted")]
     Deleted,
+    /// The cluster's storage was restored, and the ledger with it.
+    #[error("failed to commit: the ledger is older than what was written to it, as after a restore from a backup")]
+    SetBack,
     /// The lease has ended.
     #[error("failed to commit: this process is not the leader any more")]
     NotLeader,

@@ -28,7 +28,7 @@ const PAGE: u32 = 100;
 const OVERHEAD: u64 = 700;
 
 /// One object that was read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Read {
     /// metadata.uid
     pub uid: String,

@@ -17,6 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 const GROUP_VERSION: &str = "changehook.dev/v1alpha1";
 const PLURAL: &str = "webhooksubscriptions";
+const LEDGER_PLURAL: &str = "deliveryledgers";
 
 /// Waits until the API server tells its version.
 pub async fn until_reachable(client: &Client) {
@@ -32,10 +33,15 @@ pub async fn until_reachable(client: &Client) {
 pub async fn until_served(client: &Client) {
     until("the custom resource definitions", || async {
         match client.list_api_group_resources(GROUP_VERSION).await {
-            Ok(list) if list.resources.iter().any(|resource| resource.name == PLURAL) => Ok(()),
-            Ok(_) => Err(missing()),
+            Ok(list) => {
+                let served = |plural: &str| list.resources.iter().any(|resource| resource.name == plural);
+                [PLURAL, LEDGER_PLURAL]
+                    .into_iter()
+                    .find(|plural| !served(plural))
+                    .map_or(Ok(()), |plural| Err(missing(plural)))
+            }
             // an absent group is a 404 with a plain text body, so only the code tells
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(missing()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(missing(PLURAL)),
             Err(error) => Err(reason(&error)),
         }
     })
@@ -43,8 +49,8 @@ pub async fn until_served(client: &Client) {
     tracing::info!("the custom resource definitions are served");
 }
 
-fn missing() -> String {
-    format!("{PLURAL}.{GROUP_VERSION} is not served; apply the output of `changehook crds`")
+fn missing(plural: &str) -> String {
+    format!("{plural}.{GROUP_VERSION} is not served; apply the output of `changehook crds`")
 }
 
 /// kube shows an answer of the API server with all its fields; people need its message and its code.
@@ -127,12 +133,13 @@ mod tests {
             match count.fetch_add(1, Ordering::Relaxed) {
                 0 => (StatusCode::NOT_FOUND, "404 page not found").into_response(),
                 1 => list(&resource("deliveryledgers")).into_response(),
-                _ => list(&resource(PLURAL)).into_response(),
+                2 => list(&resource(PLURAL)).into_response(),
+                _ => list(&[resource(PLURAL), resource("deliveryledgers")].join(",")).into_response(),
             }
         };
         let client = connected(Router::new().route("/apis/changehook.dev/v1alpha1", get(group))).await;
         timeout(Duration::from_secs(20), until_served(&client)).await.unwrap();
-        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert_eq!(asked.load(Ordering::Relaxed), 4);
     }
 
     #[tokio::test]

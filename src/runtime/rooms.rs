@@ -4,7 +4,7 @@
 //! ──news──▶ status; watch ──notices──▶ controller; driver ──recheck──▶ controller.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use changehook_core::address::AddressPolicy;
 use changehook_core::engine::{Caps, Settings, View};
@@ -104,7 +104,8 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
     let wall_ms = || jiff::Timestamp::now().as_millisecond();
     let courier = Courier::new(http, secrets.clone(), Arc::clone(&policy), wall_ms, lease.gate());
-    let heartbeat = liveness.heartbeat("driver", clock.now());
+    // From its first turn on: claiming the ledger takes as long as it takes.
+    let (heartbeat, liveness) = (OnceLock::new(), liveness.clone());
     let inputs = driver::Inputs {
         sightings,
         commands: commanded,
@@ -114,7 +115,9 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         now: Box::new(move || clock.now()),
         random: Box::new(random),
         leads: lease.gate(),
-        heartbeat: Box::new(move || heartbeat.beat(clock.now())),
+        heartbeat: Box::new(move || {
+            heartbeat.get_or_init(|| liveness.heartbeat("driver", clock.now())).beat(clock.now());
+        }),
         watches_stop: tasks.stop_of(Stage::Intake),
         stop: tasks.stop_of(Stage::Work),
     };
@@ -127,7 +130,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
                 client: client.clone(),
                 namespace: config.own_namespace(),
                 holder: u64::from(random()) << 32 | u64::from(random()),
-                is_leader: Box::new(move || lease.is_valid()),
+                is_leader: Arc::new(move || lease.is_valid()),
                 metrics: metrics.ledger,
             });
             let driver = Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs);

@@ -41,11 +41,13 @@ impl Engine {
         let (shared, id) = (&mut self.shared, &attempt.event.subscription);
         let Some(left) = shared.leftover.get_mut(id) else { return };
         passed(Mark::Leftover);
-        *left -= 1;
-        if *left == 0 {
+        left.requests -= 1;
+        if left.requests == 0 {
             shared.leftover.remove(id);
-            if let Some(successor) = self.subscriptions.get(id) {
-                shared.ring.enlist(&successor.desk.plan.namespace, id);
+            for (successor, Subscription { desk, .. }) in &self.subscriptions {
+                if desk.predecessors.contains(id) {
+                    shared.ring.enlist(&desk.plan.namespace, successor);
+                }
             }
         }
         shared.ring.give_permit(&attempt.host, false);

@@ -32,7 +32,7 @@ impl Engine {
                 under_way += 1;
             }
         }
-        let leftover: u32 = self.shared.leftover.values().sum();
+        let leftover: u32 = self.shared.leftover.values().map(|left| left.requests).sum();
         if under_way + leftover != self.shared.ring.in_flight() {
             findings.push(format!("{} permits are out, not {under_way} + {leftover}", self.shared.ring.in_flight()));
         }
@@ -76,9 +76,11 @@ impl Engine {
         let startable = match desk.breaker.state() {
             BreakerState::Open { probing: true, .. } => false,
             BreakerState::Open { probing: false, .. } => desk.has_something_to_probe(),
-            BreakerState::Closed | BreakerState::HalfOpen { .. } => !desk.first.is_empty() || !desk.due.is_empty(),
+            BreakerState::Closed | BreakerState::HalfOpen { .. } => {
+                !desk.first.is_empty() && self.shared.journal.may_declare() || !desk.due.is_empty()
+            }
         };
-        let stopped = desk.is_silent() || self.shared.leftover.contains_key(id) || self.shared.draining;
+        let stopped = desk.is_silent() || self.shared.waits_for_predecessors(desk) || self.shared.draining;
         let looked_at = self.shared.ring.will_look_at(&desk.plan.host, id) || desk.alarm.is_some();
         // A probe's candidates may all be held or blocked; they are looked at when they are not.
         let stuck = startable && !stopped && desk.in_flight == 0 && !looked_at && subscription.may_start_any();

@@ -181,6 +181,7 @@ pub(super) fn settle(desk: &mut Desk, shared: &mut Shared, key: &ObjectKey, slot
 pub(super) fn record_end(desk: &Desk, shared: &mut Shared, now: Now, key: &ObjectKey, slot: &mut Slot, of: u64) {
     shared.record(now, desk, Fact::Drop { object: key.clone(), of });
     if slot.pledged {
+        passed(Mark::PledgeRenewed);
         shared.record(now, desk, Fact::Owe { object: key.clone(), named: slot.named.clone() });
     }
     slot.acked = None;

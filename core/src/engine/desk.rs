@@ -16,7 +16,7 @@ use super::view::LossView;
 use crate::Now;
 use crate::ledger::Recipe;
 use crate::object::{GroupKind, ObjectKey};
-use crate::plan::{Plan, Requests};
+use crate::plan::{Plan, Requests, SubscriptionId};
 use crate::proof::{Rule, broken};
 
 /// Where a kind's baseline stands.
@@ -59,6 +59,8 @@ pub struct LastDelivery {
 #[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Desk {
     pub plan: Plan,
+    /// Removed subscriptions that had requests under way when this one began.
+    pub predecessors: Vec<SubscriptionId>,
     pub baselines: BTreeMap<Arc<GroupKind>, Baseline>,
     pub baseline_at: Option<i64>,
     /// Kinds of which a list was complete since this process took over.
@@ -124,6 +126,7 @@ impl Desk {
     pub fn new(plan: Plan, since: i64) -> Self {
         Self {
             plan,
+            predecessors: Vec::new(),
             baselines: BTreeMap::new(),
             baseline_at: None,
             listed: BTreeSet::new(),

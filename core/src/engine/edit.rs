@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::desk::{Baseline, Desk};
-use super::shared::Shared;
+use super::shared::{Leftover, Shared};
 use super::slot::{Phase, Shown, Slot};
 use super::{Engine, Map, Subscription};
 use crate::Now;
-use crate::ledger::{Book, Fact};
+use crate::ledger::{Book, Fact, Loss};
 use crate::object::{GroupKind, ObjectKey};
 use crate::plan::{Existing, Plan, SubscriptionId};
 use crate::proof::{Mark as Passed, Rule, broken, passed};
@@ -26,11 +26,17 @@ impl Engine {
         let book = self.unclaimed.remove(&id);
         let loss = if begins { self.claimed.loss(&plan, book.as_ref()) } else { None };
         let loss = loss.filter(|_| !broken(Rule::LossIsNoticed));
+        if loss == Some(Loss::Outdated) {
+            self.note_outdated(now);
+        }
         let shared = &mut self.shared;
         let subscription = self
             .subscriptions
             .entry(id.clone())
             .or_insert_with(|| Subscription { slots: Map::default(), desk: Desk::new(plan.clone(), now.wall) });
+        if begins {
+            subscription.desk.predecessors = shared.leftovers_of(&subscription.desk.plan);
+        }
         if let Some(book) = book {
             subscription.restore(shared, now, book);
         }
@@ -93,7 +99,10 @@ impl Engine {
             }
         }
         if leftover > 0 {
-            *shared.leftover.entry(id.clone()).or_default() += leftover;
+            let Plan { namespace, host, .. } = &subscription.desk.plan;
+            let (namespace, host) = (Arc::clone(namespace), Arc::clone(host));
+            let left = shared.leftover.entry(id.clone()).or_insert(Leftover { namespace, host, requests: 0 });
+            left.requests += leftover;
         }
         if let Some(at) = subscription.desk.alarm {
             shared.alarms.remove(&(at, id.clone()));

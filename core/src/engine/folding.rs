@@ -22,6 +22,8 @@ pub(super) struct Folding {
     under_way: bool,
     /// When the next one is due; monotonic. `None` while there is nothing to fold.
     at: Option<u64>,
+    /// One that failed, or could not be afforded, is not tried again before; monotonic.
+    not_before: u64,
 }
 
 impl Folding {
@@ -33,6 +35,7 @@ impl Folding {
             usage: Usage::default(),
             under_way: false,
             at: None,
+            not_before: 0,
         }
     }
 
@@ -51,6 +54,7 @@ impl Folding {
             (None, due) => due,
             (Some(_), None) => None,
         };
+        self.at = self.at.map(|at| at.max(self.not_before));
     }
 
     /// Whether to begin one now; it is under way from here on.
@@ -62,6 +66,7 @@ impl Folding {
             self.at = Some(now.mono + PAUSE);
             return false;
         }
+        self.not_before = 0;
         passed(Mark::FoldDue);
         self.under_way = true;
         true
@@ -71,10 +76,8 @@ impl Folding {
     pub fn ended(&mut self, now: Now, done: bool, usage: Usage) {
         self.under_way = false;
         self.at = None;
+        self.not_before = if done { 0 } else { now.mono + PAUSE };
         self.stored(now, usage);
-        if !done {
-            self.at = Some(now.mono + PAUSE);
-        }
     }
 
     pub fn wake_at(&self) -> Option<u64> {

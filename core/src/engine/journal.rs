@@ -14,6 +14,9 @@ use crate::object::SourceId;
 use crate::plan::SubscriptionId;
 use crate::proof::{Mark, Rule, broken, passed};
 
+/// Sources whose versions are kept.
+const SOURCES: usize = 128;
+
 #[derive(Debug)]
 #[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Journal {
@@ -86,11 +89,11 @@ impl Journal {
     }
 
     pub fn source_at(&mut self, source: &SourceId, rv: u64) {
-        match self.sources.get_mut(source) {
-            Some(highest) => *highest = rv.max(*highest),
-            None => {
-                self.sources.insert(source.clone(), rv);
-            }
+        if let Some(highest) = self.sources.get_mut(source) {
+            *highest = rv.max(*highest);
+        } else if self.sources.len() < SOURCES {
+            // A Head has room for so many; the others are guarded within one life only.
+            self.sources.insert(source.clone(), rv);
         }
     }
 
@@ -151,12 +154,23 @@ impl Journal {
         self.budget.left(now.mono) >= self.budget.burst() / 4
     }
 
-    /// Something may be declared: the last commit is not overdue, and there is something left to write.
-    pub fn may_declare(&mut self, now: Now) -> bool {
-        if self.broke_until.is_some_and(|at| at <= now.mono) {
+    /// There is something left to write with.
+    pub fn may_declare(&self) -> bool {
+        self.broke_until.is_none()
+    }
+
+    /// Whether there is something left to write with that there was not when this was last asked.
+    pub fn refilled(&mut self, now: Now) -> bool {
+        let refilled = self.broke_until.is_some_and(|at| at <= now.mono);
+        if refilled {
             self.broke_until = None;
         }
-        self.broke_until.is_none() && (!self.is_stalled(now) || broken(Rule::StallStopsSending))
+        refilled
+    }
+
+    /// Records that wait to be written.
+    pub fn len(&self) -> usize {
+        self.records.len()
     }
 
     /// A commit takes so long that nobody knows what is durable: nothing may be sent.
@@ -166,6 +180,11 @@ impl Journal {
 
     fn stalls_at(&self) -> Option<u64> {
         self.under_way.map(|under_way| under_way.since + self.stall_after)
+    }
+
+    /// Whether anything may leave at all.
+    pub fn may_send(&self, now: Now) -> bool {
+        !self.is_stalled(now) || broken(Rule::StallStopsSending)
     }
 
     /// Whether [`Self::is_stalled`] says something else than when this was last asked.

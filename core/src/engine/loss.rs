@@ -4,12 +4,13 @@
 //! selected is told; what makes up for the loss is durable, so that the next leader goes on with it.
 
 use super::desk::Desk;
+use super::journal::Journal;
 use super::shared::Shared;
 use super::view::LossView;
 use super::{Engine, Subscription};
 use crate::Now;
-use crate::ledger::{Book, Loss};
-use crate::plan::{Existing, OnLoss, Plan};
+use crate::ledger::{Book, Fact, Loss};
+use crate::plan::{Existing, OnLoss, Plan, SubscriptionId};
 use crate::proof::{Mark, passed};
 
 /// What was durable when this leader took over.
@@ -35,6 +36,13 @@ impl Claimed {
     }
 }
 
+/// Puts on record that the book lost something, to be made up for by whoever gets to it.
+pub(super) fn note(journal: &mut Journal, now: Now, id: &SubscriptionId, book: &mut Book, loss: Loss) {
+    book.loss = Some(loss);
+    journal.add(now, id, Fact::Lost { loss: Some(loss) });
+    journal.hurry();
+}
+
 impl OnLoss {
     /// What is done about objects of which nothing is known.
     pub(super) fn existing(self) -> Existing {
@@ -46,6 +54,14 @@ impl OnLoss {
 }
 
 impl Engine {
+    /// The ledger is older than one subscription's status saw it, so it is for all, also for those that come later.
+    pub(super) fn note_outdated(&mut self, now: Now) {
+        let Self { unclaimed, shared, .. } = self;
+        for (id, book) in unclaimed.iter_mut().filter(|(_, book)| book.loss.is_none()) {
+            note(&mut shared.journal, now, id, book, Loss::Outdated);
+        }
+    }
+
     /// What was lost is made up for once everything that was there when all lists were complete is told, or given up.
     pub(super) fn end_recoveries(&mut self) {
         let Self { subscriptions, shared, .. } = self;
@@ -92,5 +108,7 @@ impl Subscription {
             self.begin_baseline(shared, now, kind, policy.existing());
         }
         self.desk.baseline_at = None;
+        // All of this is in one commit with what makes up for the loss.
+        shared.record(now, &self.desk, Fact::Lost { loss: None });
     }
 }

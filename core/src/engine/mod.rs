@@ -177,11 +177,17 @@ struct Subscription {
 impl Engine {
     /// Takes over what an earlier life left durable. Sequences continue past it.
     pub fn claim(settings: Settings, durable: Entries, now: Now) -> Self {
-        let Entries { books, seq, sources, loss } = durable;
+        let Entries { mut books, seq, sources, loss } = durable;
         let base = claim_seq(seq, u64::try_from(now.wall).unwrap_or(0));
         let mut shared = Shared::new(settings, base);
         shared.journal.sources = sources;
-        // What was lost is made up for subscription by subscription, with their plans.
+        // What was lost is made up for subscription by subscription, with their plans. Until then it is on record that it
+        // was: a commit for one of them makes the ledger look whole to all.
+        for (id, book) in &mut books {
+            if let Some(loss) = book.loss.or(loss) {
+                loss::note(&mut shared.journal, now, id, book, loss);
+            }
+        }
         let claimed = Claimed { durable: seq, base, loss };
         Self { subscriptions: Map::default(), shared, unclaimed: books, claimed }
     }
@@ -195,6 +201,13 @@ impl Engine {
             // Every view says so.
             self.shared.changed.extend(self.subscriptions.keys().cloned());
         }
+        if self.shared.journal.refilled(now) {
+            // What could not be declared for want of something to write with.
+            let Self { subscriptions, shared, .. } = self;
+            for (id, Subscription { desk, .. }) in subscriptions.iter().filter(|(_, it)| !it.desk.first.is_empty()) {
+                shared.ring.enlist(&desk.plan.namespace, id);
+            }
+        }
         loop {
             self.start_what_may(now);
             let Some(start) = self.shared.next_start() else { break };
@@ -203,16 +216,17 @@ impl Engine {
             }
         }
         let Shared { journal, folding, draining, .. } = &mut self.shared;
-        if !*draining && folding.begin(now, journal) {
-            return Some(Action::Fold);
+        if let Some(batch) = journal.next_batch(now, *draining) {
+            return Some(Action::Commit(batch));
         }
-        journal.next_batch(now, *draining).map(Action::Commit)
+        (!*draining && folding.begin(now, journal)).then_some(Action::Fold)
     }
 
     /// When [`Self::poll`] is worth calling even if nothing happens; monotonic.
     pub fn wake_at(&self) -> Option<u64> {
         let alarm = self.shared.alarms.first().map(|(at, _)| *at);
-        [alarm, self.shared.journal.wake_at(), self.shared.folding.wake_at()].into_iter().flatten().min()
+        let fold = self.shared.folding.wake_at().filter(|_| !self.shared.draining);
+        [alarm, self.shared.journal.wake_at(), fold].into_iter().flatten().min()
     }
 
     /// The store has written something, and this is how its journal stands.
@@ -239,13 +253,18 @@ impl Engine {
         self.shared.journal.source_at(source, rv);
     }
 
+    /// Records that wait to be written.
+    pub fn unwritten(&self) -> usize {
+        self.shared.journal.len()
+    }
+
     /// The highest version that the source was ever seen to have, by this leader or one before.
     pub fn highest_version(&self, source: &SourceId) -> Option<u64> {
         self.shared.journal.sources.get(source).copied()
     }
 
-    /// The source's versions count anew: what it has shown so far says nothing about what is to come.
-    pub fn source_anew(&mut self, source: &SourceId) {
+    /// What the source has shown so far says nothing about what is to come, or nobody needs it any more.
+    pub fn forget_source(&mut self, source: &SourceId) {
         self.shared.journal.sources.remove(source);
     }
 

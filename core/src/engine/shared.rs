@@ -4,6 +4,7 @@
 //! something of that subscription's may start that may not now.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::desk::Desk;
 use super::fairness::Ring;
@@ -14,7 +15,7 @@ use super::{Map, Settings, Slot};
 use crate::Now;
 use crate::ledger::Fact;
 use crate::object::ObjectKey;
-use crate::plan::SubscriptionId;
+use crate::plan::{Plan, SubscriptionId};
 use crate::proof::{Rule, broken};
 
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) struct Shared {
     /// There is more room than when it was last looked at.
     pub freed: bool,
     /// Requests still under way of subscriptions that were removed meanwhile.
-    pub leftover: Map<SubscriptionId, u32>,
+    pub leftover: Map<SubscriptionId, Leftover>,
     pub ends: Ends,
     pub draining: bool,
 }
@@ -54,7 +55,27 @@ pub(super) struct Start {
     pub object: ObjectKey,
 }
 
+/// What is left of a subscription that was removed.
+#[derive(Clone, Debug)]
+pub(super) struct Leftover {
+    pub namespace: Arc<str>,
+    pub host: Arc<str>,
+    /// Under way.
+    pub requests: u32,
+}
+
 impl Shared {
+    /// Those whose requests a new subscription must not overtake: it may be one of them, created again.
+    pub fn leftovers_of(&self, plan: &Plan) -> Vec<SubscriptionId> {
+        let same = |left: &Leftover| left.namespace == plan.namespace && left.host == plan.host;
+        self.leftover.iter().filter(|(id, left)| **id == plan.id || same(left)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Requests of its predecessors are still under way.
+    pub fn waits_for_predecessors(&self, desk: &Desk) -> bool {
+        !self.leftover.is_empty() && desk.predecessors.iter().any(|id| self.leftover.contains_key(id))
+    }
+
     pub fn new(settings: Settings, seq: u64) -> Self {
         Self {
             settings,

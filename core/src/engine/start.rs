@@ -31,7 +31,7 @@ impl Engine {
     /// Starts what permits allow, one subscription after the other.
     pub(super) fn start_what_may(&mut self, now: Now) {
         let Self { subscriptions, shared, .. } = self;
-        while !shared.draining && !shared.ring.is_full() && shared.journal.may_declare(now) {
+        while !shared.draining && !shared.ring.is_full() && shared.journal.may_send(now) {
             let Some((id, gate)) = shared.ring.next() else { return };
             if let Some(subscription) = subscriptions.get_mut(&id) {
                 let turn = subscription.take_turn(shared, now);
@@ -59,11 +59,9 @@ impl Engine {
             Verdict::Parked => true,
             Verdict::Hold | Verdict::Nothing | Verdict::Adopt | Verdict::Drop => false,
         };
-        let looks = !broken(Rule::LaunchLooksAgain);
-        if (wanted || !looks)
-            && (!desk.is_silent() || !looks)
+        if (wanted && !desk.is_silent() || broken(Rule::LaunchLooksAgain))
             && !self.shared.draining
-            && (!self.shared.journal.is_stalled(now) || broken(Rule::StallStopsSending))
+            && self.shared.journal.may_send(now)
             && let Some(event) = event(desk, key, slot, sending)
             && let Some(permit) = &slot.permit
         {
@@ -124,7 +122,7 @@ impl Subscription {
 
     fn take_turn(&mut self, shared: &mut Shared, now: Now) -> Turn {
         let desk = &self.desk;
-        let still_stopping = shared.leftover.contains_key(&desk.plan.id) && !broken(Rule::EarlierLifeEndsFirst);
+        let still_stopping = shared.waits_for_predecessors(desk) && !broken(Rule::EarlierLifeEndsFirst);
         if desk.is_silent() || desk.paused_until > now.mono || still_stopping {
             if still_stopping {
                 passed(Mark::StillStopping);
@@ -159,7 +157,8 @@ impl Subscription {
         loop {
             let desk = &mut self.desk;
             let retry = !desk.due.is_empty() && desk.retries_in_flight < late_share(limit);
-            let first = !desk.first.is_empty();
+            // Without anything left to write with, only what is declared already goes on.
+            let first = !desk.first.is_empty() && shared.journal.may_declare();
             let (lane, key) = match (first, retry) {
                 (false, true) if late_gate.is_some() => {
                     passed(Mark::LateGateShut);
@@ -189,7 +188,8 @@ impl Subscription {
             let key = match desk.probes % 3 {
                 0 => desk.due.pop(),
                 1 => desk.next_parked(),
-                _ => desk.first.pop(),
+                _ if shared.journal.may_declare() => desk.first.pop(),
+                _ => None,
             };
             let Some(key) = key else {
                 empty += 1;

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Entry, Mark, Recipe, Record, Requests};
+use super::{Entry, Loss, Mark, Recipe, Record, Requests};
 use crate::object::{GroupKind, ObjectKey, SourceId};
 use crate::plan::SubscriptionId;
 
@@ -62,6 +62,8 @@ pub struct Head {
     pub segments: Vec<Label>,
     /// Where the folded entries are.
     pub indexes: Indexes,
+    /// What this Head reaches is lost, or older than what the endpoints know, and no commit has told every book so yet.
+    pub loss: Option<Loss>,
     /// The newest records, in order of their sequence; those before are in the segments.
     pub tail: Vec<Record>,
 }
@@ -125,6 +127,8 @@ pub struct Index {
     pub requests: Requests,
     /// How fingerprints are made, from which sequence on; oldest first.
     pub recipes: Vec<(u64, Recipe)>,
+    /// A part was lost, and nothing that makes up for it is on record yet.
+    pub loss: Option<Loss>,
     /// One for each bucket, a power of two of them; `None` for a bucket without entries.
     pub buckets: Vec<Option<ShardRef>>,
 }

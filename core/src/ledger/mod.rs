@@ -135,6 +135,12 @@ pub enum Fact {
     },
     /// The cluster was set back: versions count anew, every version known so far means nothing, only fingerprints decide.
     Rewind,
+    /// A part of what was known of the subscription is lost, which has to be made up for; or, with `None`, what makes up for
+    /// it is on record now.
+    Lost {
+        /// Why.
+        loss: Option<Loss>,
+    },
     /// The subscription is gone, and so is all that was known for it.
     Forget,
 }
@@ -242,7 +248,7 @@ pub struct Book {
     pub requests: Requests,
     /// How fingerprints are made, from which sequence on; oldest first.
     pub recipes: Vec<(u64, Recipe)>,
-    /// A part of it was lost. Not stored: whoever loads the ledger finds it out.
+    /// A part of it was lost, and nothing that makes up for it is on record yet.
     pub loss: Option<Loss>,
 }
 
@@ -345,6 +351,7 @@ impl Entries {
             }
             Fact::Recipe { recipe } => book.begin_recipe(record.seq, *recipe),
             Fact::Rewind => book.rewind(),
+            Fact::Lost { loss } => book.loss = *loss,
             Fact::Forget => {} // returned above
         }
     }

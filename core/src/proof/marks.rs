@@ -47,6 +47,8 @@ marks! {
     FoldForgotten,
     /// What was known of a subscription that was deleted meanwhile was dropped.
     Swept,
+    /// An index no longer names what is not there.
+    Mended,
     /// It was time to fold.
     FoldDue,
     /// Nothing certain is known of the object.
@@ -225,6 +227,8 @@ marks! {
     ToldAnew,
     /// What is owed as New is kept from being adopted by an edit.
     Pledged,
+    /// What was to be New after its end, when an edit came, still is.
+    PledgeRenewed,
     /// A new object waits until the endpoint knows that the old one of its name is gone.
     WaitsForOld,
     /// The end of an old object waits for the new one of its name, which was tried first.

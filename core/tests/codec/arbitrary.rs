@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use changehook_core::ledger::form::{Directory, Form, Head, Index, IndexRef, Indexes, Label, Segment, Shard, ShardRef};
-use changehook_core::ledger::{Acked, Entry, Fact, Mark, Named, Parked, Recipe, Record, Requests, Sending};
+use changehook_core::ledger::{Acked, Entry, Fact, Loss, Mark, Named, Parked, Recipe, Record, Requests, Sending};
 use changehook_core::object::{Fingerprint, GroupKind, Gvk, ObjectKey, SourceId};
 use changehook_core::outcome::Class;
 use changehook_core::plan::{Change, SubscriptionId};
@@ -142,6 +142,7 @@ fn fact() -> BoxedStrategy<Fact> {
         (any::<bool>(), requests()).prop_map(|(all, requests)| Fact::Resync { all, requests }),
         recipe().prop_map(|recipe| Fact::Recipe { recipe }),
         Just(Fact::Rewind),
+        loss().prop_map(|loss| Fact::Lost { loss }),
         Just(Fact::Forget),
     ]
     .boxed()
@@ -175,9 +176,14 @@ fn about(mut record: Record, (which, names): &(ObjectKey, Named)) -> Record {
         | Fact::Resync { .. }
         | Fact::Recipe { .. }
         | Fact::Rewind
+        | Fact::Lost { .. }
         | Fact::Forget => {}
     }
     record
+}
+
+fn loss() -> impl Strategy<Value = Option<Loss>> {
+    select(vec![None, Some(Loss::Missing), Some(Loss::Corrupt), Some(Loss::Foreign), Some(Loss::Outdated)])
 }
 
 fn label() -> impl Strategy<Value = Label> {
@@ -192,10 +198,10 @@ fn head() -> BoxedStrategy<Head> {
     let source = (gvk(), option::of(text())).prop_map(|(gvk, namespace)| SourceId { gvk, namespace });
     let indexes = prop_oneof![index_refs().prop_map(Indexes::Inline), label().prop_map(Indexes::Elsewhere)];
     let lists = (vec((source, number()), 0..6), vec(label(), 0..6), indexes, records());
-    ((text(), text()), vec(number(), 4), lists)
-        .prop_map(|((cluster, own), numbers, (sources, segments, indexes, tail))| {
+    ((text(), text()), (vec(number(), 4), loss()), lists)
+        .prop_map(|((cluster, own), (numbers, loss), (sources, segments, indexes, tail))| {
             let [holder, term, commit, seq] = numbers.try_into().unwrap();
-            Head { cluster, own, holder, term, commit, seq, sources, segments, indexes, tail }
+            Head { cluster, own, holder, term, commit, seq, sources, segments, indexes, loss, tail }
         })
         .boxed()
 }
@@ -204,8 +210,8 @@ fn index() -> BoxedStrategy<Index> {
     let mark = (number(), any::<bool>()).prop_map(|(rv, open)| Mark { rv, open });
     let bucket = option::of((label(), small()).prop_map(|(label, count)| ShardRef { label, count }));
     let lists = (vec((kind(), mark), 0..4), vec((number(), recipe()), 0..5), vec(bucket, 0..9));
-    (label(), subscription(), number(), number(), requests(), lists)
-        .prop_map(|(label, subscription, through, resync, requests, (marks, recipes, buckets))| Index {
+    (label(), subscription(), number(), number(), (requests(), loss()), lists)
+        .prop_map(|(label, subscription, through, resync, (requests, loss), (marks, recipes, buckets))| Index {
             label,
             subscription,
             through,
@@ -213,6 +219,7 @@ fn index() -> BoxedStrategy<Index> {
             resync,
             requests,
             recipes,
+            loss,
             buckets,
         })
         .boxed()

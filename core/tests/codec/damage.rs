@@ -133,13 +133,13 @@ fn what_is_no_ledger_or_of_no_known_format_or_role_is_told_as_such() {
 fn a_count_beyond_what_is_there_is_an_error_before_anything_is_made_of_it() {
     let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
     // the bytes before each list: of a Segment, a Directory, an Index (three lists), a Shard; of a Head (four lists)
-    let head = [&[1; 2][..], &[0; 8], &[0; 3]].concat();
+    let head = [&[1; 2][..], &[0; 8], &[0; 4]].concat();
     let lists: [(u8, Vec<u8>); 10] = [
         (2, vec![0, 0]),
         (3, vec![0, 0]),
         (4, vec![0, 0, 0, 1, 0]),
         (4, vec![0, 0, 0, 1, 0, 0, 0, 0, 0]),
-        (4, vec![0, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
+        (4, vec![0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
         (5, vec![0, 0, 0, 1, 0, 0, 1]),
         (1, head.clone()),
         (1, [&head[..], &[0]].concat()),
@@ -153,7 +153,7 @@ fn a_count_beyond_what_is_there_is_an_error_before_anything_is_made_of_it() {
         // with a count of none, and nothing in what follows, it is a form: the list is where it is said to be
         let mut body = before.clone();
         body.push(0);
-        let formed = (0..6).any(|_| {
+        let formed = (0..7).any(|_| {
             let formed = decode(&sealed(role, &body)).is_ok();
             body.push(0);
             formed
@@ -167,7 +167,8 @@ fn what_cannot_have_been_written_is_refused() {
     // a Segment's label and count, then a record's first byte, sequence and subscription ""
     let record = |first: u8, fact: &[u8]| [&[0, 0, 1, first, 0, 0, 1][..], fact].concat();
     assert!(decode(&sealed(2, &record(0x0c, &[]))).is_ok());
-    for first in [0x00, 0x0e, 0x0f] {
+    assert_eq!(invalid(2, &record(0x0e, &[5])), "there is no such loss");
+    for first in [0x00, 0x0f] {
         assert_eq!(invalid(2, &record(first, &[])), "there is no such fact");
     }
     for first in [0x2c, 0x4c, 0x8c, 0x22, 0x88] {
@@ -221,7 +222,7 @@ fn an_entry_that_cannot_have_been_written_is_refused() {
     assert!(decode(&sealed(5, &shares(127))).is_ok());
     assert_eq!(invalid(5, &shares(128)), "a name shares more with the one before than that has");
     // an index's bucket with one entry more than can be counted, in one bucket
-    let full = |count: &[u8]| [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1][..], count, &[0, 0]].concat();
+    let full = |count: &[u8]| [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1][..], count, &[0, 0]].concat();
     assert!(decode(&sealed(4, &full(&[0x80, 0x80, 0x80, 0x80, 0x10]))).is_ok());
     assert_eq!(invalid(4, &full(&[0x81, 0x80, 0x80, 0x80, 0x10])), "a shard has too many entries");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use changehook_core::ledger::form::{Directory, Form, Head, Index, IndexRef, Indexes, Label, Segment, Shard, ShardRef};
-use changehook_core::ledger::{Acked, Entry, Fact, Mark, Named, Parked, Recipe, Record, Requests, Sending};
+use changehook_core::ledger::{Acked, Entry, Fact, Loss, Mark, Named, Parked, Recipe, Record, Requests, Sending};
 use changehook_core::object::{Fingerprint, Gvk, ObjectKey, SourceId};
 use changehook_core::outcome::Class;
 use changehook_core::plan::{Change, SubscriptionId};
@@ -56,6 +56,7 @@ pub fn records() -> Vec<Record> {
         Fact::Unmark { kind },
         Fact::Resync { all: true, requests },
         Fact::Rewind,
+        Fact::Lost { loss: Some(Loss::Outdated) },
         Fact::Forget,
     ];
     let whose = |at: usize| subscription(if at < 12 { '6' } else { '7' });
@@ -80,6 +81,7 @@ pub fn head() -> Head {
             IndexRef { subscription: subscription('6'), label: Label { term: 7, number: 290 } },
             IndexRef { subscription: subscription('8'), label: Label { term: 6, number: 1 } },
         ]),
+        loss: Some(Loss::Outdated),
         tail: records().split_off(4),
     }
 }
@@ -115,6 +117,7 @@ pub fn all() -> Vec<(&'static str, Form)> {
             (SEQ - 100, Recipe { scheme: 1, constant: false }),
             (SEQ - 90, Recipe { scheme: 1, constant: true }),
         ],
+        loss: Some(Loss::Missing),
         buckets: vec![Some(ShardRef { label: Label { term: 7, number: 280 }, count: 249 }), None],
     };
     let indexes = vec![IndexRef { subscription: subscription('6'), label: Label { term: 7, number: 290 } }];

@@ -37,7 +37,7 @@ impl Ledger {
         let (head, loss) = keeper::claim(head, &claimant, names).expect("no newer version has written it");
         let mut disk = self.disk.clone();
         disk.insert(Name::Head, codec::encode(&Form::Head(head.clone())));
-        let Loaded { keeper, entries } = keeper::load(head, loss, &disk);
+        let Loaded { keeper, entries, missing: _ } = keeper::load(head, loss, &disk);
         Self { version: self.version + 1, term: self.term + 1, disk, keeper: Some(keeper), entries }
     }
 

@@ -225,6 +225,7 @@ impl World {
             | Fact::Resync { .. }
             | Fact::Recipe { .. }
             | Fact::Rewind
+            | Fact::Lost { .. }
             | Fact::Forget => {}
         }
     }

@@ -72,7 +72,7 @@ impl Durable {
         assert!(loss.is_none() || self.damaged, "the Head is lost, and nothing was done to it");
         self.disk.insert(Name::Head, codec::encode(&Form::Head(head.clone())));
         self.version += 1;
-        let Loaded { keeper, entries } = keeper::load(head, loss, &self.disk);
+        let Loaded { keeper, entries, missing: _ } = keeper::load(head, loss, &self.disk);
         self.is_lossy = entries.loss.is_some() || entries.books.values().any(|book| book.loss.is_some());
         let mut read = entries.clone();
         read.loss = None;
@@ -93,7 +93,9 @@ impl Durable {
         let sources = batch.as_ref().map(|batch| batch.sources.clone());
         let records = batch.as_ref().map(|batch| batch.records.clone()).unwrap_or_default();
         let Writes { creates, head } = hold.keeper.prepare(records, sources, fold);
-        creates.into_iter().for_each(|stored| self.store(stored));
+        for stored in creates {
+            self.store(stored);
+        }
         Put { base: hold.version, head, batch }
     }
 
@@ -147,7 +149,9 @@ impl Durable {
         for part in parts {
             let found: Found = part.reads().into_iter().map(|name| (name, self.disk[&name].clone())).collect();
             let (stored, done): (Vec<Stored>, Done) = part.write(&found).expect("nothing is lost");
-            stored.into_iter().for_each(|stored| self.store(stored));
+            for stored in stored {
+                self.store(stored);
+            }
             folded.add(done);
         }
         folded

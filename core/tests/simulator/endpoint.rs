@@ -33,7 +33,7 @@ pub struct Declared {
     /// Number and time of its last failed attempt by the present leader.
     pub failed: Option<(u32, u64)>,
     /// What requests told; every one of them the same.
-    pub told: Option<Option<u8>>,
+    pub told: Option<(Change, Option<u8>)>,
 }
 
 /// One object, for one subscription.

@@ -10,7 +10,7 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `schedule` | what can happen, written down |
-//! | `uniform`, `patterns`, `stories` | two generators that share nothing |
+//! | `uniform`; `patterns`, `stories`, `upsets` | two generators that share nothing |
 //! | `world` | everything there is, and one step of it |
 //! | `cluster`, `watches` | objects, and what a leader hears of them |
 //! | `edits` | plans |
@@ -48,6 +48,7 @@ mod shrink;
 mod stories;
 mod succession;
 mod uniform;
+mod upsets;
 mod volume;
 mod watches;
 mod wire;

@@ -45,14 +45,14 @@ impl Referee {
         self.durable[number].record(record.seq, &record.fact);
     }
 
-    fn drafts(&mut self, batch: &Batch, numbers: impl Fn(&Record) -> usize) {
+    fn drafts(&mut self, batch: &Batch, numbers: impl Fn(&Record) -> Option<usize>) {
         for record in &batch.records {
             while self.inputs.front().is_some_and(|(stamp, ..)| *stamp < record.seq)
                 && let Some((_, number, input)) = self.inputs.pop_front()
             {
                 self.memory[number].input(input);
             }
-            let number = numbers(record);
+            let Some(number) = numbers(record) else { continue };
             self.judge(number, record);
             self.memory[number].record(record.seq, &record.fact);
         }
@@ -187,7 +187,7 @@ impl World {
     /// The engine wants these records durable.
     pub fn inform_of_batch(&mut self, batch: &Batch) {
         if let Some(mut referee) = self.referee.take() {
-            referee.drafts(batch, |record| self.number(&record.subscription));
+            referee.drafts(batch, |record| self.number_of(&record.subscription));
             self.referee = Some(referee);
         }
     }

@@ -119,10 +119,9 @@ impl Slot {
                 match acked {
                     _ if self.sending.is_some() => Want::Tell { change, rv, fp },
                     None if adoptable => Want::Adopt,
-                    None => Want::Tell { change, rv, fp },
                     Some((of, _)) if of == rv => Want::Nothing,
                     Some((_, told)) if told == fp => Want::Nothing,
-                    Some(_) => Want::Tell { change, rv, fp },
+                    None | Some(_) => Want::Tell { change, rv, fp },
                 }
             }
             (_, None) if self.sending.is_none() => Want::Nothing,
@@ -259,10 +258,15 @@ impl Book {
             }
             Fact::Release { object } => self.slot(object.uid.parse().unwrap()).parked = false,
             Fact::Mark { kind, rv, open } => {
-                let baseline = if *open { Baseline::Open(*rv) } else { Baseline::Closed };
+                let baseline = match (*open, *rv) {
+                    (false, _) => Baseline::Closed,
+                    // The first list is still to come.
+                    (true, u64::MAX) => Baseline::Waiting,
+                    (true, rv) => Baseline::Open(rv),
+                };
                 self.baselines[usize::from(kind.kind == "Widget")] = baseline;
             }
-            // There is one recipe in the model.
+            // Every fingerprint is made in the one way there is.
             Fact::Recipe { .. } => {}
             _ => unreachable!("no edit makes such a record here: {fact:?}"),
         }

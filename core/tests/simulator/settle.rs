@@ -67,7 +67,7 @@ impl World {
                 continue;
             }
             let Some(at) = leader.engine.wake_at() else { break };
-            assert!(at > self.now.mono, "woken for nothing");
+            assert!(at > self.now.mono, "woken for nothing: at {at}, now {}", self.now.mono);
             self.advance(at - self.now.mono);
             assert!(self.now.mono - since < BOUND, "it does not come to an end");
         }

@@ -70,7 +70,7 @@ impl Volume {
                     take_marks();
                     while !over.load(Ordering::Relaxed) {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        let late = seed % 64 == 0 && self.time.is_some_and(|time| started.elapsed() > time);
+                        let late = seed.is_multiple_of(64) && self.time.is_some_and(|time| started.elapsed() > time);
                         if late || seed - self.first_seed >= self.schedules {
                             break;
                         }
@@ -78,12 +78,11 @@ impl Volume {
                         if !(self.adapt)(&mut schedule) {
                             continue;
                         }
-                        match try_play(&schedule, self.watch) {
-                            Ok(counts) => tally.counts.add(&counts),
-                            Err(_) => {
-                                over.store(true, Ordering::Relaxed);
-                                failed.lock().unwrap().get_or_insert((seed, schedule));
-                            }
+                        if let Ok(counts) = try_play(&schedule, self.watch) {
+                            tally.counts.add(&counts);
+                        } else {
+                            over.store(true, Ordering::Relaxed);
+                            failed.lock().unwrap().get_or_insert((seed, schedule));
                         }
                         tally.schedules += 1;
                     }
@@ -106,7 +105,7 @@ impl Volume {
 
 /// Seeds take turns between the two generators.
 pub fn schedule(seed: u64) -> Schedule {
-    if seed % 2 == 0 { uniform::schedule(seed) } else { patterns::schedule(seed) }
+    if seed.is_multiple_of(2) { uniform::schedule(seed) } else { patterns::schedule(seed) }
 }
 
 impl Tally {

@@ -43,7 +43,7 @@ impl World {
         let track = self.endpoints[number].track(object);
         let declared = track.event(event.sequence).expect("sent before its record was durable");
         assert_eq!(declared.change, event.change, "another change than was declared");
-        let told = content.filter(|_| self.contents_are_told);
+        let told = (event.change, content.filter(|_| self.contents_are_told));
         assert_eq!(*declared.told.get_or_insert(told), told, "one event id means two states");
         if current {
             let entry = self.durable.entries.books[id].entries.get(&key(&attempt));

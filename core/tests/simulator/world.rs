@@ -281,9 +281,8 @@ impl World {
             while let Some(wake) = self.leaders[at].engine.wake_at().filter(|wake| *wake <= until) {
                 self.advance(wake.saturating_sub(self.now.mono));
                 self.pump(at);
-                if self.leaders[at].engine.wake_at().is_some_and(|next| next <= wake) {
-                    panic!("woken for nothing");
-                }
+                let next = self.leaders[at].engine.wake_at();
+                assert!(next.is_none_or(|next| next > wake), "woken for nothing");
             }
         }
         self.advance(until - self.now.mono);

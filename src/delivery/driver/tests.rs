@@ -156,9 +156,9 @@ async fn the_highest_version_that_a_source_has_shown_is_recalled_by_the_next_lif
 }
 
 #[tokio::test(start_paused = true)]
-async fn versions_that_count_anew_are_not_measured_by_the_former_ones() {
+async fn of_versions_that_count_anew_or_that_nobody_needs_the_ledger_keeps_nothing() {
     let source = assignment().1;
-    for anew in [Sighted::Rewound, event(SourceEvent::KindAbsent)] {
+    for anew in [Sighted::Rewound, event(SourceEvent::KindAbsent), Sighted::Stopped] {
         let store = Arc::new(Counting::default());
         let list = |rv| [event(SourceEvent::ListStarted), event(list_ended(rv))];
         let seen = list(7).into_iter().chain([anew]).chain(list(3)).collect();

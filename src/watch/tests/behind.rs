@@ -94,13 +94,15 @@ async fn when_every_list_is_older_for_a_while_versions_count_anew_and_the_kind_i
 
 #[tokio::test]
 async fn a_list_that_is_new_enough_in_between_ends_the_count() {
-    let rewind_after = Duration::from_millis(200);
+    let rewind_after = Duration::from_millis(600);
     let mut bench = Bench::new(Settings { rewind_after, ..quick() }).await;
     let mut past = Past::default();
     past.saw(widgets(), 110);
     bench.sources.recall(past);
     let _held = bench.sources.acquire(widgets());
     bench.state(&widgets(), stale).await;
+    let behind = Instant::now();
+    bench.until("half of the time is over", |_| behind.elapsed() >= rewind_after / 2).await;
     bench.api.rv(110);
     bench.expect(&["list", "end@110"]).await;
     let began = Instant::now();

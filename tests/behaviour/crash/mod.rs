@@ -10,7 +10,6 @@ mod damage;
 mod down;
 mod kills;
 mod plane;
-mod stale;
 mod writes;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 
 use super::CodecError;
 use super::records;
-use super::shared::{Reader, Writer};
+use super::shared::{Reader, Writer, loss_code, loss_of};
 use crate::ledger::form::{Directory, Head, Index, IndexRef, Indexes, Label, Segment, ShardRef};
 use crate::ledger::{Mark, Recipe};
 use crate::object::SourceId;
@@ -20,13 +20,14 @@ const LEAST_RECIPE: usize = 3;
 const LEAST_BUCKET: usize = 1;
 
 pub(super) fn write_head<'a>(writer: &mut Writer<'a>, head: &'a Head) {
-    let Head { cluster, own, holder, term, commit, seq, sources, segments, indexes, tail } = head;
+    let Head { cluster, own, holder, term, commit, seq, sources, segments, indexes, loss, tail } = head;
     writer.out.text(cluster);
     writer.out.text(own);
     writer.out.eight(*holder);
     for number in [*term, *commit, *seq] {
         writer.out.number(number);
     }
+    writer.out.byte(loss_code(*loss));
     records::write(writer, tail);
     writer.out.length(segments.len());
     for label in segments {
@@ -53,6 +54,7 @@ pub(super) fn write_head<'a>(writer: &mut Writer<'a>, head: &'a Head) {
 pub(super) fn read_head(reader: &mut Reader<'_>) -> Result<Head, CodecError> {
     let (cluster, own, holder) = (reader.input.text()?, reader.input.text()?, reader.input.eight()?);
     let (term, commit, seq) = (reader.input.number()?, reader.input.number()?, reader.input.number()?);
+    let loss = loss_of(reader.input.byte()?)?;
     let tail = records::read(reader)?;
     let segments = reader.list(LEAST_LABEL, Reader::label)?;
     let indexes = if reader.input.flag()? {
@@ -66,7 +68,7 @@ pub(super) fn read_head(reader: &mut Reader<'_>) -> Result<Head, CodecError> {
             SourceId { gvk: (*gvk).clone(), namespace: namespace.map(|namespace| namespace.as_ref().to_owned()) };
         Ok((source, reader.rv()?))
     })?;
-    Ok(Head { cluster, own, holder, term, commit, seq, sources, segments, indexes, tail })
+    Ok(Head { cluster, own, holder, term, commit, seq, sources, segments, indexes, loss, tail })
 }
 
 pub(super) fn write_segment<'a>(writer: &mut Writer<'a>, segment: &'a Segment) {
@@ -102,7 +104,7 @@ fn read_index_refs(reader: &mut Reader<'_>) -> Result<Vec<IndexRef>, CodecError>
 }
 
 pub(super) fn write_index<'a>(writer: &mut Writer<'a>, index: &'a Index) {
-    let Index { label, subscription, through, marks, resync, requests, recipes, buckets } = index;
+    let Index { label, subscription, through, marks, resync, requests, recipes, loss, buckets } = index;
     writer.label(*label);
     writer.text(&subscription.uid);
     writer.out.number(*through);
@@ -121,6 +123,7 @@ pub(super) fn write_index<'a>(writer: &mut Writer<'a>, index: &'a Index) {
         writer.out.number(u64::from(recipe.scheme));
         writer.out.flag(recipe.constant);
     }
+    writer.out.byte(loss_code(*loss));
     writer.out.length(buckets.len());
     for bucket in buckets {
         match bucket {
@@ -145,8 +148,9 @@ pub(super) fn read_index(reader: &mut Reader<'_>) -> Result<Index, CodecError> {
     let recipes = reader.list(LEAST_RECIPE, |reader| {
         Ok((reader.seq()?, Recipe { scheme: reader.input.small()?, constant: reader.input.flag()? }))
     })?;
+    let loss = loss_of(reader.input.byte()?)?;
     let buckets = reader.list(LEAST_BUCKET, read_bucket)?;
-    Ok(Index { label, subscription, through, marks, resync, requests, recipes, buckets })
+    Ok(Index { label, subscription, through, marks, resync, requests, recipes, loss, buckets })
 }
 
 fn read_bucket(reader: &mut Reader<'_>) -> Result<Option<ShardRef>, CodecError> {

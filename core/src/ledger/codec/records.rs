@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::CodecError;
 use super::bytes::{LONGEST_NUMBER, flag, parse_uuid};
-use super::shared::{Reader, Writer, change_code, change_of, class_code, class_of};
+use super::shared::{Reader, Writer, change_code, change_of, class_code, class_of, loss_code, loss_of};
 use crate::ledger::{Fact, Named, Recipe, Record, Requests};
 use crate::object::{Fingerprint, GroupKind, ObjectKey};
 use crate::plan::SubscriptionId;
@@ -30,6 +30,7 @@ const RESYNC: u8 = 10;
 const RECIPE: u8 = 11;
 const REWIND: u8 = 12;
 const FORGET: u8 = 13;
+const LOST: u8 = 14;
 
 /// In a record's first byte, whose low four bits are the fact: the subscription is that of the record before.
 const SAME_SUBSCRIPTION: u8 = 0x10;
@@ -79,6 +80,7 @@ pub fn record_bound(record: &Record) -> usize {
         }
         Fact::Recipe { .. } => COUNT,
         Fact::Rewind | Fact::Forget => 0,
+        Fact::Lost { .. } => 1,
     };
     let first_byte = 1;
     first_byte + NUMBER + text_bound(&record.subscription.uid) + fact
@@ -116,6 +118,7 @@ fn write_record<'a>(writer: &mut Writer<'a>, mentioned: &mut Mentioned<'a>, reco
         Fact::Recipe { recipe } => (RECIPE, u8::from(recipe.constant), None),
         Fact::Rewind => (REWIND, 0, None),
         Fact::Forget => (FORGET, 0, None),
+        Fact::Lost { .. } => (LOST, 0, None),
     };
     let same_subscription = mentioned.subscription == Some(&record.subscription);
     let same_names = names.is_some_and(|(object, named)| {
@@ -160,6 +163,7 @@ fn write_record<'a>(writer: &mut Writer<'a>, mentioned: &mut Mentioned<'a>, reco
         Fact::Resync { all: _, requests } => write_requests(writer, requests),
         Fact::Recipe { recipe } => writer.out.number(u64::from(recipe.scheme)),
         Fact::Rewind | Fact::Forget => {}
+        Fact::Lost { loss } => writer.out.byte(loss_code(*loss)),
     }
 }
 
@@ -263,6 +267,7 @@ fn read_record(reader: &mut Reader<'_>, known: &mut Known) -> Result<Record, Cod
         RECIPE => Fact::Recipe { recipe: Recipe { scheme: reader.input.small()?, constant: flag(detail)? } },
         REWIND => Fact::Rewind,
         FORGET => Fact::Forget,
+        LOST => Fact::Lost { loss: loss_of(reader.input.byte()?)? },
         _ => return Err(CodecError::Invalid("there is no such fact")),
     };
     Ok(Record { seq, subscription, fact })

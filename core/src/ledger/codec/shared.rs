@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::CodecError;
 use super::bytes::{Input, Output, utf8};
+use crate::ledger::Loss;
 use crate::ledger::form::Label;
 use crate::object::{GroupKind, Gvk};
 use crate::outcome::Class;
@@ -348,5 +349,26 @@ pub(super) fn class_of(code: u8) -> Result<Class, CodecError> {
         0 => Ok(Class::Endpoint),
         1 => Ok(Class::Event),
         _ => Err(CodecError::Invalid("there is no such class")),
+    }
+}
+
+pub(super) fn loss_code(loss: Option<Loss>) -> u8 {
+    match loss {
+        None => 0,
+        Some(Loss::Missing) => 1,
+        Some(Loss::Corrupt) => 2,
+        Some(Loss::Foreign) => 3,
+        Some(Loss::Outdated) => 4,
+    }
+}
+
+pub(super) fn loss_of(code: u8) -> Result<Option<Loss>, CodecError> {
+    match code {
+        0 => Ok(None),
+        1 => Ok(Some(Loss::Missing)),
+        2 => Ok(Some(Loss::Corrupt)),
+        3 => Ok(Some(Loss::Foreign)),
+        4 => Ok(Some(Loss::Outdated)),
+        _ => Err(CodecError::Invalid("there is no such loss")),
     }
 }

@@ -59,7 +59,8 @@ pub fn claim(
     };
     let Claimant { cluster, own, holder } = claimant.clone();
     let term = if broken(Rule::ClaimRaisesTerm) { head.term } else { head.term.max(stored.unwrap_or(0)) + 1 };
-    Ok((Head { cluster, own, holder, term, commit: head.commit + 1, ..head }, loss))
+    let loss = loss.or(head.loss);
+    Ok((Head { cluster, own, holder, term, commit: head.commit + 1, loss, ..head }, loss))
 }
 
 fn corrupt() -> (Head, Option<Loss>) {

@@ -93,9 +93,9 @@ impl std::fmt::Display for How {
 }
 
 impl Keeper {
-    /// Begins to fold all sealed segments; `None` if there are none.
+    /// Begins to fold all sealed segments; `None` if there are none, or if what was found damaged is not on record yet.
     pub fn begin_fold(&mut self) -> Option<Fold> {
-        if self.pieces.is_empty() {
+        if self.pieces.is_empty() || self.repair.is_some() {
             return None;
         }
         let mut records: BTreeMap<SubscriptionId, Vec<Record>> = BTreeMap::new();
@@ -200,7 +200,7 @@ impl Part {
     }
 
     fn lay_out(&mut self, book: Book, through: u64) -> (Vec<Stored>, Index) {
-        let Book { entries, marks, resync, requests, recipes, loss: _ } = book;
+        let Book { entries, marks, resync, requests, recipes, loss } = book;
         let mut in_buckets: BTreeMap<u32, Vec<(ObjectKey, Entry)>> = BTreeMap::new();
         for (key, entry) in entries {
             if broken(Rule::FoldsKeepTheUnanswered) && entry.acked.is_none() {
@@ -224,7 +224,7 @@ impl Part {
             }
         }
         let (label, marks) = (self.label(), marks.into_iter().collect());
-        let index = Index { label, subscription, through, marks, resync, requests, recipes, buckets };
+        let index = Index { label, subscription, through, marks, resync, requests, recipes, loss, buckets };
         stored.push(Stored::new(&Form::Index(index.clone())));
         (stored, index)
     }
@@ -276,6 +276,7 @@ impl Fact {
             | Self::Resync { .. }
             | Self::Recipe { .. }
             | Self::Rewind
+            | Self::Lost { .. }
             | Self::Forget => None,
         }
     }

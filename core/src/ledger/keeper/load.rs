@@ -3,7 +3,7 @@
 //! Touches nothing. Invariants: only what the Head reaches is read, whatever else is stored; what is missing, cannot be
 //! read or is not what its name says is a loss that is told, never a guess.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::codec;
@@ -23,29 +23,44 @@ pub struct Loaded {
     pub keeper: Keeper,
     /// What is durable.
     pub entries: Entries,
+    /// What should be there and was not found.
+    pub missing: Vec<Name>,
 }
 
 /// Reads what the claimed Head reaches. `loss` is what the claim found.
 pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
+    let loss = loss.or(head.loss);
+    let mut missing = Vec::new();
+    let mut damaged = BTreeSet::new();
     let sources = head.sources.iter().cloned().collect();
     let mut entries = Entries { seq: head.seq, sources, loss, ..Entries::default() };
     let mut indexes = BTreeMap::new();
     let listed = directory(&head, found).unwrap_or_else(|loss| {
         entries.loss.get_or_insert(loss);
+        if let Indexes::Elsewhere(label) = head.indexes {
+            missing.push(Name::Directory(label));
+        }
         Vec::new()
     });
     for IndexRef { subscription, label } in listed {
         let mut book = Book::default();
-        match read(found, Name::index(&subscription, label)) {
-            Ok(Form::Index(index)) if index.subscription == subscription => {
-                fill(&mut book, &index, found);
+        let name = Name::index(&subscription, label);
+        let lost = match read(found, name) {
+            Ok(Form::Index(mut index)) if index.subscription == subscription => {
+                let lost = fill(&mut book, &mut index, found, &mut missing);
                 indexes.insert(subscription.clone(), index);
+                lost
             }
-            Ok(_) => book.loss = Some(Loss::Corrupt),
-            Err(loss) => book.loss = Some(loss),
-        }
-        if book.loss.is_some() {
+            Ok(_) => Some(Loss::Corrupt),
+            Err(loss) => {
+                missing.push(name);
+                Some(loss)
+            }
+        };
+        if lost.is_some() {
             passed(Mark::LoadLost);
+            damaged.insert(subscription.clone());
+            book.loss = lost;
         }
         entries.books.insert(subscription, book);
     }
@@ -65,7 +80,10 @@ pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
                 pieces.push(Piece { label, bytes, records: Arc::new(records) });
             }
             Ok(_) => entries.loss = entries.loss.or(Some(Loss::Corrupt)),
-            Err(loss) => entries.loss = entries.loss.or(Some(loss)),
+            Err(loss) => {
+                missing.push(Name::Segment(label));
+                entries.loss = entries.loss.or(Some(loss));
+            }
         }
     }
     for record in pieces.iter().flat_map(|piece| piece.records.iter()).chain(&head.tail) {
@@ -73,7 +91,9 @@ pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
             entries.apply(record);
         }
     }
-    Loaded { keeper: Keeper { head, pieces, indexes, number: 0, pending: None }, entries }
+    let repair = (entries.loss.is_some() || !damaged.is_empty()).then_some(damaged);
+    missing.retain(|name| !found.contains_key(name));
+    Loaded { keeper: Keeper { head, pieces, indexes, number: 0, repair, pending: None }, entries, missing }
 }
 
 /// Whether the record is in its subscription's shards already.
@@ -91,29 +111,37 @@ fn directory(head: &Head, found: &Found) -> Result<Vec<IndexRef>, Loss> {
     }
 }
 
-/// The book of an index, as far as its shards are there.
-fn fill(book: &mut Book, index: &Index, found: &Found) {
+/// The book of an index, as far as its shards are there. What is not there is taken out of the index; returns why.
+fn fill(book: &mut Book, index: &mut Index, found: &Found, missing: &mut Vec<Name>) -> Option<Loss> {
     book_of(index, book);
     // Sorted once and built as a whole: entry by entry, a million of them take several times as long.
     let mut all = Vec::new();
-    for (bucket, shard) in (0_u32..).zip(&index.buckets) {
-        let Some(shard) = shard else { continue };
-        match read(found, Name::shard(&index.subscription, bucket, shard.label)) {
+    let mut lost = None;
+    for (bucket, place) in (0_u32..).zip(&mut index.buckets) {
+        let Some(shard) = *place else { continue };
+        let name = Name::shard(&index.subscription, bucket, shard.label);
+        let damage = match read(found, name) {
             Ok(Form::Shard(Shard { subscription, entries, .. }))
                 if subscription == index.subscription && entries.len() == shard.count as usize =>
             {
                 all.extend(entries);
+                continue;
             }
-            Ok(_) => book.loss = Some(Loss::Corrupt),
-            Err(loss) => book.loss = Some(loss),
-        }
+            Ok(_) => Loss::Corrupt,
+            Err(loss) => loss,
+        };
+        missing.push(name);
+        *place = None;
+        lost = Some(damage);
     }
     book.entries = all.into_iter().collect();
+    lost
 }
 
 /// What an index has itself.
 pub(super) fn book_of(index: &Index, book: &mut Book) {
-    let Index { label: _, subscription: _, through: _, marks, resync, requests, recipes, buckets: _ } = index;
+    let Index { label: _, subscription: _, through: _, marks, resync, requests, recipes, loss, buckets: _ } = index;
+    book.loss = *loss;
     book.marks = marks.iter().cloned().collect();
     book.resync = *resync;
     book.requests = requests.clone();

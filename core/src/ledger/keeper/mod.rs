@@ -87,6 +87,9 @@ pub struct Keeper {
     indexes: BTreeMap<SubscriptionId, Index>,
     /// The last label's number.
     number: u64,
+    /// Subscriptions whose index or shards were found damaged, until a commit has on record that they were, and no longer
+    /// names what is not there. `Some` without any if it was something else.
+    repair: Option<BTreeSet<SubscriptionId>>,
     /// The commit under way.
     pending: Option<Pending>,
 }
@@ -97,6 +100,7 @@ struct Pending {
     pieces: Vec<Piece>,
     indexes: Option<BTreeMap<SubscriptionId, Index>>,
     garbage: Vec<Name>,
+    repaired: bool,
 }
 
 impl Keeper {
@@ -128,7 +132,14 @@ impl Keeper {
         head.commit += 1;
         head.seq = records.last().map_or(head.seq, |record| record.seq);
         head.sources = sources.unwrap_or(head.sources);
+        let repaired = !records.is_empty();
+        let repair = self.repair.clone().filter(|_| repaired).map(|damaged| self.mend(&damaged, &mut creates));
+        if repaired {
+            // The engine has told every book so, in its first records.
+            head.loss = None;
+        }
         head.tail.extend(records);
+        let fold = fold.or(repair);
         let indexes = fold.map(|fold| self.put_in(fold, &mut head, &mut pieces, &mut creates, &mut garbage));
         if codec::records_len(&head.tail) > LONGEST_TAIL {
             for records in in_segments(std::mem::take(&mut head.tail)) {
@@ -145,13 +156,16 @@ impl Keeper {
             head.segments.clone_from(&self.head.segments);
         }
         let bytes = codec::encode_head(&head);
-        self.pending = Some(Pending { head, pieces, indexes, garbage });
+        self.pending = Some(Pending { head, pieces, indexes, garbage, repaired });
         Writes { creates, head: bytes }
     }
 
     /// The commit under way is durable. Returns what nothing reaches any more, and may be deleted.
     pub fn landed(&mut self) -> Vec<Name> {
-        let Some(Pending { head, pieces, indexes, garbage }) = self.pending.take() else { return Vec::new() };
+        let Some(Pending { head, pieces, indexes, garbage, repaired }) = self.pending.take() else { return Vec::new() };
+        if repaired {
+            self.repair = None;
+        }
         self.head = head;
         self.pieces = pieces;
         if let Some(indexes) = indexes {
@@ -177,6 +191,22 @@ impl Keeper {
         let reachable: BTreeSet<Name> = self.reachable().collect();
         let nobodys = |name: &Name| name.term().is_some_and(|term| term < self.head.term) && !reachable.contains(name);
         names.into_iter().filter(nobodys).collect()
+    }
+
+    /// Indexes that name what is there, in place of those that name what is not.
+    fn mend(&mut self, damaged: &BTreeSet<SubscriptionId>, creates: &mut Vec<Stored>) -> Folded {
+        let mut folded = Folded::default();
+        for subscription in damaged {
+            passed(Mark::Mended);
+            let mended = self.indexes.get(subscription).cloned().map(|before| {
+                folded.garbage.push(Name::index(subscription, before.label));
+                let index = Index { label: self.label(), ..before };
+                creates.push(Stored::new(&Form::Index(index.clone())));
+                index
+            });
+            folded.indexes.insert(subscription.clone(), mended);
+        }
+        folded
     }
 
     /// The fold's shards and indexes take the place of the segments that they hold.

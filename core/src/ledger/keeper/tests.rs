@@ -261,34 +261,94 @@ fn a_head_that_is_deleted_corrupt_or_a_copy_is_a_loss_and_never_an_older_state()
     assert_eq!(claim(None, &claimant, []).unwrap().1, None, "a first start loses nothing");
 }
 
+fn lost(seq: u64, loss: Option<Loss>) -> Record {
+    Record { seq, subscription: subscription(0), fact: Fact::Lost { loss } }
+}
+
 #[test]
-fn a_shard_that_is_missing_or_changed_is_a_loss_of_its_subscription_alone() {
-    let (disk, mut keeper, _) = folded_ledger(600);
-    let shard = *disk.0.keys().find(|name| matches!(name, Name::Shard { .. })).unwrap();
-    let head = keeper.head().clone();
-    for (change, expected) in [(None, Loss::Missing), (Some(5), Loss::Corrupt)] {
-        let mut found = disk.0.clone();
-        match change {
-            None => drop(found.remove(&shard)),
-            Some(at) => found.get_mut(&shard).unwrap()[at] ^= 1,
+fn damage_is_a_loss_of_its_subscription_alone_and_found_once() {
+    let (disk, _, _) = folded_ledger(600);
+    let find = |wanted: fn(&Name) -> bool| *disk.0.keys().find(|name| wanted(name)).unwrap();
+    let shard = find(|name| matches!(name, Name::Shard { .. }));
+    let index = find(|name| matches!(name, Name::Index { .. }));
+    for (name, flip, expected) in
+        [(shard, None, Loss::Missing), (shard, Some(5), Loss::Corrupt), (index, None, Loss::Missing)]
+    {
+        let mut disk = Disk(disk.0.clone());
+        match flip {
+            None => drop(disk.0.remove(&name)),
+            Some(at) => disk.0.get_mut(&name).unwrap()[at] ^= 1,
         }
-        let entries = load(head.clone(), None, &found).entries;
+        let Loaded { mut keeper, entries, missing } = disk.claim();
+        assert_eq!(missing, if flip.is_none() { vec![name] } else { vec![] });
         let book = &entries.books[&subscription(0)];
         assert_eq!((entries.loss, book.loss), (None, Some(expected)));
-        assert!(!book.entries.is_empty(), "what is there is kept");
-        // A fold that needs it says so instead of writing without it.
-        let records = (0..600).map(|n| Record {
-            seq: 10_000 + n,
-            subscription: subscription(0),
-            fact: Fact::Release { object: object(n) },
-        });
-        let mut keeper = keeper.clone();
-        let _written = keeper.prepare(records.collect(), None, None);
-        keeper.landed();
-        let (parts, _) = keeper.begin_fold().unwrap().into_parts();
-        assert!(parts.into_iter().any(|part| part.write(&found).is_err()));
+        assert_eq!(book.entries.is_empty(), name == index, "what is there is kept");
+
+        // Nothing is folded before the loss is on record, or it would be forgotten.
+        let seal = |seq| {
+            (0..600).map(move |n| {
+                let fact = Fact::Owe { object: object(n), named: named(n) };
+                Record { seq: seq + n, subscription: subscription(0), fact }
+            })
+        };
+        assert!(keeper.begin_fold().is_none());
+        assert_eq!(disk.claim().entries.books[&subscription(0)].loss, Some(expected));
+        let Loaded { mut keeper, .. } = disk.claim();
+        let records = [lost(20_000, Some(expected))].into_iter().chain(seal(20_001)).collect();
+        let writes = keeper.prepare(records, None, None);
+        for stored in writes.creates {
+            disk.store(stored);
+        }
+        disk.0.insert(Name::Head, writes.head);
+        for name in keeper.landed() {
+            // What was damaged may be gone already.
+            disk.0.remove(&name);
+        }
+        let fold = disk.fold(&mut keeper);
+        let writes = keeper.prepare(Vec::new(), None, fold);
+        disk.write(&mut keeper, writes);
+
+        // From here on it is whole, and whoever claims it knows that something was lost until that is made up for.
+        let Loaded { mut keeper, entries, missing } = disk.claim();
+        assert_eq!(missing, []);
+        let book = &entries.books[&subscription(0)];
+        assert_eq!((entries.loss, book.loss, book.entries.len()), (None, Some(expected), 600));
+        let writes = keeper.prepare(vec![lost(30_000, None)], None, None);
+        disk.write(&mut keeper, writes);
+        assert_eq!(disk.claim().entries.books[&subscription(0)].loss, None);
     }
+}
+
+#[test]
+fn a_fold_that_does_not_find_a_shard_says_so_instead_of_writing_without_it() {
+    let (disk, mut keeper, _) = folded_ledger(600);
+    let records = (0..600).map(|n| {
+        let fact = Fact::Owe { object: object(n), named: named(n) };
+        Record { seq: 10_000 + n, subscription: subscription(0), fact }
+    });
+    let _written = keeper.prepare(records.collect(), None, None);
     keeper.landed();
+    let (mut parts, _) = keeper.begin_fold().unwrap().into_parts();
+    let part = parts.remove(0);
+    let mut found: Found = part.reads().into_iter().map(|name| (name, disk.0[&name].clone())).collect();
+    let name = *found.keys().next().unwrap();
+    found.remove(&name);
+    assert_eq!(part.write(&found).unwrap_err(), FoldError::Lost { name, how: How::Missing });
+}
+
+#[test]
+fn a_head_that_says_the_ledger_is_outdated_says_so_until_a_commit_has_told_every_book() {
+    let (mut disk, keeper, _) = folded_ledger(600);
+    let outdated = Head { loss: Some(Loss::Outdated), ..keeper.head().clone() };
+    disk.0.insert(Name::Head, codec::encode_head(&outdated));
+    assert_eq!(disk.claim().entries.loss, Some(Loss::Outdated));
+    let Loaded { mut keeper, entries, .. } = disk.claim();
+    assert_eq!(entries.loss, Some(Loss::Outdated));
+    let writes = keeper.prepare(vec![lost(20_000, Some(Loss::Outdated))], None, None);
+    disk.write(&mut keeper, writes);
+    let entries = disk.claim().entries;
+    assert_eq!((entries.loss, entries.books[&subscription(0)].loss), (None, Some(Loss::Outdated)));
 }
 
 #[test]
