@@ -78,6 +78,9 @@ impl Folding {
         self.at = None;
         self.not_before = if done { 0 } else { now.mono + PAUSE };
         self.stored(now, usage);
+        if !done {
+            self.at = self.at.map(|_| self.not_before);
+        }
     }
 
     pub fn wake_at(&self) -> Option<u64> {

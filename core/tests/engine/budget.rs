@@ -17,13 +17,15 @@ fn poor(bytes: u64) -> Rig {
 }
 
 #[test]
-fn declarations_wait_until_there_is_something_left_to_write() {
+fn declarations_wait_until_there_is_something_left_to_write_and_what_is_declared_goes_on() {
     let mut rig = poor(4_000);
+    rig.script(|sent| (sent.uid == "a" && sent.number < 2).then(|| status(503)));
     let since = rig.now.mono;
     rig.show("a", 1);
     rig.show("b", 1);
     rig.run_for(20_000);
-    assert_eq!(rig.times("a", since), [0]);
+    // Its retry needs no record.
+    assert_eq!(rig.times("a", since), [0, 2_000]);
     // 3,000 bytes were overdrawn, at 1,000 a second.
     assert_eq!(rig.times("b", since), [3_001]);
 }
@@ -93,8 +95,12 @@ fn the_journal_is_folded_after_ten_minutes_or_when_it_is_long_and_one_fold_at_a_
     rig.run_for(3_600_000);
     assert_eq!(rig.folds.len(), 1);
     assert_eq!(rig.folds[0] - since, 4_200_000);
+    rig.usage.segments = 128;
     rig.engine.folded(rig.now, false, rig.usage);
-    rig.run_for(30_000);
+    rig.show("more", 1);
+    rig.run_for(29_999);
+    assert_eq!(rig.folds.len(), 1, "one that failed is not tried at once, however much there is");
+    rig.run_for(1);
     assert_eq!(rig.folds.len(), 2, "one that failed is tried again");
     rig.engine.folded(rig.now, true, Usage::default());
     rig.usage = Usage { bytes: 100, segments: 128, segment_bytes: 9_000 };
@@ -119,4 +125,21 @@ fn a_fold_waits_until_it_can_be_afforded_unless_there_are_too_many_segments() {
     rig.usage.segments = 128;
     rig.show("b", 1);
     assert_eq!(rig.folds.len(), 2);
+}
+
+#[test]
+fn an_overdrawn_budget_wakes_nobody_for_nothing_not_even_while_permits_are_out_or_it_drains() {
+    let caps = changehook_core::engine::Caps { global: 1, ..Default::default() };
+    let allowance = Allowance { rate: 1_000, burst: 1_000 };
+    let mut rig = Rig::empty(Settings { allowance, caps, ..Settings::default() });
+    rig.subscribe(plan(S));
+    rig.run_for(10_000);
+    rig.usage = Usage { bytes: 4_000, segments: 200, segment_bytes: 1 };
+    rig.show("hangs", 1);
+    rig.show("waits", 1);
+    // `run_for` fails if it is woken without time going by.
+    rig.run_for(20_000);
+    rig.engine.drain();
+    rig.run_for(20_000);
+    assert_eq!(rig.under_way(), ["hangs"]);
 }

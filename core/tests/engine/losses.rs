@@ -249,3 +249,39 @@ fn a_subscription_that_comes_after_a_loss_has_lost_nothing() {
     rig.assign(plan(S));
     assert_eq!(loss(&rig), None);
 }
+
+/// Two subscriptions with an object each; only the first one's plan is there when the next leader takes over.
+fn half_planned(lose: impl FnOnce(&mut Rig)) -> Rig {
+    let mut rig = told(OnLoss::Replay);
+    rig.subscribe(plan("late"));
+    rig.show_to("late", "c", 1);
+    rig.run_for(2_000);
+    let late = rig.plans.remove("late").unwrap();
+    lose(&mut rig);
+    rig.take_over();
+    rig.run_for(2_000);
+    // What the keeper does with the first commit.
+    rig.durable.loss = None;
+    rig.plans.insert("late".to_owned(), late);
+    rig.take_over();
+    rig.show_to("late", "c", 1);
+    rig.synced("late", &config_map());
+    rig.run_for(2_000);
+    rig
+}
+
+#[test]
+fn what_is_lost_for_all_is_made_up_for_by_each_even_if_leaders_change_before_its_plan_comes() {
+    let rig = half_planned(|rig| rig.durable.loss = Some(Loss::Missing));
+    assert_eq!(rig.told("c"), [(New, Some(1)), (Updated, Some(1))]);
+    assert!(rig.durable.books.values().all(|book| book.loss.is_none()), "and is made up for once");
+}
+
+#[test]
+fn a_ledger_that_one_status_shows_to_be_outdated_is_so_for_all() {
+    let rig = half_planned(|rig| {
+        let ahead = Witness { sequence: rig.durable.seq + 1 };
+        rig.plans.get_mut(S).unwrap().claims.witness = Some(ahead);
+    });
+    assert_eq!(rig.told("c"), [(New, Some(1)), (Updated, Some(1))]);
+}

@@ -212,3 +212,22 @@ fn what_was_unanswered_and_need_not_be_told_any_more_is_not_shown_any_more() {
     listed(&mut rig);
     assert_eq!((rig.view().retrying, rig.view().pending, rig.view().entries), (0, 0, 0));
 }
+
+#[test]
+fn a_subscription_that_is_created_again_waits_for_the_requests_of_the_one_before() {
+    let mut rig = Rig::new();
+    rig.script(|sent| (sent.subscription != S).then(ok));
+    rig.show("a", 1);
+    let id = |uid: &str| changehook_core::plan::SubscriptionId { uid: uid.into() };
+    rig.engine.remove(rig.now, &id(S));
+    rig.plans.clear();
+    rig.subscribe(crate::rig::plan("again"));
+    rig.subscribe(changehook_core::plan::Plan { host: "elsewhere".into(), ..crate::rig::plan("other") });
+    for subscription in ["again", "other"] {
+        rig.show_to(subscription, "a", 2);
+    }
+    let to = |rig: &Rig, id: &str| rig.sent.iter().filter(|sent| sent.subscription == id).count();
+    assert_eq!((to(&rig, "again"), to(&rig, "other")), (0, 1), "one at another host is another one");
+    rig.answer("a", ok());
+    assert_eq!(to(&rig, "again"), 1);
+}
