@@ -68,11 +68,6 @@ pub(super) enum Need {
     Absent,
 }
 
-/// The object is back at what was acknowledged, and the rule that it is owed all the same is broken.
-fn is_forgotten(acked: Acknowledged) -> bool {
-    matches!(acked, Acknowledged::SameVersion | Acknowledged::SameContent) && broken(Rule::UnansweredIsOwed)
-}
-
 pub(super) fn want(facts: Facts) -> Need {
     let Facts { membership, behind, parked, sending, acked, adoptable } = facts;
     if membership == Membership::Unknown || behind {
@@ -81,7 +76,10 @@ pub(super) fn want(facts: Facts) -> Need {
     }
     let need = match membership {
         Membership::Unknown => Need::Hold,
-        Membership::Selected if sending && !is_forgotten(acked) => Need::Present,
+        Membership::Selected if adoptable && broken(Rule::UnansweredIsNotAdopted) && acked == Acknowledged::Nothing => {
+            Need::Adopt
+        }
+        Membership::Selected if sending && !broken(Rule::UnansweredIsOwed) => Need::Present,
         Membership::Selected => match acked {
             Acknowledged::Nothing if adoptable => Need::Adopt,
             Acknowledged::Nothing | Acknowledged::BeforeResync | Acknowledged::Other => Need::Present,

@@ -98,8 +98,7 @@ pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
 
 /// Whether the record is in its subscription's shards already.
 pub(super) fn is_folded(indexes: &BTreeMap<SubscriptionId, Index>, record: &Record) -> bool {
-    let folded = indexes.get(&record.subscription).is_some_and(|index| record.seq <= index.through);
-    folded && !broken(Rule::FoldedIsNotReplayed)
+    indexes.get(&record.subscription).is_some_and(|index| record.seq <= index.through)
 }
 
 fn directory(head: &Head, found: &Found) -> Result<Vec<IndexRef>, Loss> {
