@@ -134,3 +134,42 @@ impl Rule {
     pub const OF_THE_LEASE: &[Self] =
         &[Self::LeaseCountsFromItsStart, Self::HolderStopsInTime, Self::SilenceStartsWithAChange];
 }
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 33] = [
+        Self::WriteAhead,
+        Self::AcksNeverWait,
+        Self::SegmentsAreListed,
+        Self::ClaimRaisesTerm,
+        Self::UnlistedIsGarbage,
+        Self::FoldedIsNotReplayed,
+        Self::CommitsHoldAll,
+        Self::OneCommitAtATime,
+        Self::DurableIsWhatWasCommitted,
+        Self::ClaimJumps,
+        Self::LossIsNoticed,
+        Self::UnansweredIsOwed,
+        Self::StaleRowsAreHeld,
+        Self::UnknownIsHeld,
+        Self::UnreadIsNotGone,
+        Self::OneMeaning,
+        Self::SentAsDeclared,
+        Self::NewAfterRemoved,
+        Self::OneUnderWay,
+        Self::SuspendedIsSilent,
+        Self::LaunchLooksAgain,
+        Self::MaybeToldIsRemoved,
+        Self::NamesakesInOrder,
+        Self::ParkedIsUnanswered,
+        Self::ParksAreRecorded,
+        Self::RecoveryReleases,
+        Self::ConfigurationReleases,
+        Self::ChangeReleases,
+        Self::ClosedAdoptsNothing,
+        Self::AdoptedUpToTheMark,
+        Self::OwedIsPledged,
+        Self::EditsSilenceTheirOwn,
+        Self::ResyncTellsAgain,
+    ];
+}
