@@ -164,8 +164,8 @@ impl World {
             Fact::Sending { object, change, rv, fp, .. } => {
                 assert!(is_open(object).is_none(), "declared while its baseline is open");
                 let end = *change == Change::Removed;
-                let entry_before = entry(object).cloned();
-                let needless = *change == Change::Updated && self.has_it(number, object, *rv, entry_before, resync);
+                let before = entry(object);
+                let needless = *change == Change::Updated && self.has_it(number, object, *rv, before, resync);
                 assert!(!needless, "told again, and the endpoint has acknowledged just that");
                 assert!(!end || !self.was_always_selected(number, object), "told to be gone, and always was there");
                 if let Some(entry) = entry(object) {

@@ -39,7 +39,7 @@ impl World {
     }
 
     /// The last that the endpoint was told, and acknowledged, is what this version of the object is.
-    pub fn has_it(&self, number: usize, object: &ObjectKey, rv: u64, entry: Option<Entry>, resync: u64) -> bool {
+    pub fn has_it(&self, number: usize, object: &ObjectKey, rv: u64, entry: Option<&Entry>, resync: u64) -> bool {
         let Some(Entry { acked: Some(acked), sending: None, .. }) = entry else { return false };
         let Some(track) = self.endpoints[number].tracks.get(number_of(&object.uid)) else { return false };
         let content = self.kinds.iter().find_map(|kind| kind.content_of(&object.uid, rv));

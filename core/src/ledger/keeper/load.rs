@@ -45,11 +45,11 @@ pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
     for IndexRef { subscription, label } in listed {
         let mut book = Book::default();
         let name = Name::index(&subscription, label);
-        let lost = match read(found, name) {
+        let why = match read(found, name) {
             Ok(Form::Index(mut index)) if index.subscription == subscription => {
-                let lost = fill(&mut book, &mut index, found, &mut missing);
+                let why = fill(&mut book, &mut index, found, &mut missing);
                 indexes.insert(subscription.clone(), index);
-                lost
+                why
             }
             Ok(_) => Some(Loss::Corrupt),
             Err(loss) => {
@@ -57,10 +57,10 @@ pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
                 Some(loss)
             }
         };
-        if lost.is_some() {
+        if why.is_some() {
             passed(Mark::LoadLost);
             damaged.insert(subscription.clone());
-            book.loss = lost;
+            book.loss = why;
         }
         entries.books.insert(subscription, book);
     }
@@ -116,7 +116,7 @@ fn fill(book: &mut Book, index: &mut Index, found: &Found, missing: &mut Vec<Nam
     book_of(index, book);
     // Sorted once and built as a whole: entry by entry, a million of them take several times as long.
     let mut all = Vec::new();
-    let mut lost = None;
+    let mut why = None;
     for (bucket, place) in (0_u32..).zip(&mut index.buckets) {
         let Some(shard) = *place else { continue };
         let name = Name::shard(&index.subscription, bucket, shard.label);
@@ -132,10 +132,10 @@ fn fill(book: &mut Book, index: &mut Index, found: &Found, missing: &mut Vec<Nam
         };
         missing.push(name);
         *place = None;
-        lost = Some(damage);
+        why = Some(damage);
     }
     book.entries = all.into_iter().collect();
-    lost
+    why
 }
 
 /// What an index has itself.
