@@ -138,7 +138,12 @@ pub fn brief(batch: &Batch) -> String {
             Fact::Adopt { object, rv, .. } => format!("Adopt #{seq} {} rv {rv}", object.uid),
             Fact::Owe { object, .. } => format!("Owe {}", object.uid),
             Fact::Mark { rv, open, .. } => format!("Mark rv {rv} {}", if *open { "open" } else { "closed" }),
-            other @ (Fact::Unmark { .. } | Fact::Resync { .. } | Fact::Recipe { .. } | Fact::Rewind | Fact::Forget) => {
+            other @ (Fact::Unmark { .. }
+            | Fact::Resync { .. }
+            | Fact::Recipe { .. }
+            | Fact::Lost { .. }
+            | Fact::Rewind
+            | Fact::Forget) => {
                 format!("#{seq} {other:?}")
             }
         }
