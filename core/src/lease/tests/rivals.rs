@@ -207,7 +207,9 @@ fn no_rule_of_the_lease_is_broken_without_being_found_out() {
         let Err(TestError::Fail(why, tries)) = ended else { panic!("{rule:?} is broken, and nobody notices") };
         eprintln!("{:<28} {:>9} {:>6}  {why}", format!("{rule:?}"), played.get(), tries.len());
         if std::env::var_os("TRACE").is_some() {
-            tries.iter().for_each(|step| eprintln!("    {step:?}"));
+            for step in &tries {
+                eprintln!("    {step:?}");
+            }
         }
         assert!(one_at_a_time(&tries, 3).is_ok(), "{rule:?}: it fails although nothing is broken");
     }
