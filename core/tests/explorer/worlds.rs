@@ -31,6 +31,8 @@ pub const OUTAGE: Small = (outage, Budget { answers: 3, lost: 2, crashes: 0, ..B
 pub const NAMESAKES: Small = (namesakes, Budget { edits: 3, answers: 3, refused: 1, ..BASE });
 pub const OLD_COPIES: Small = (old_copies, Budget { edits: 3, answers: 3, restores: 1, ..BASE });
 pub const BASELINE: Small = (baseline, BASE);
+pub const TWO_OBJECTS: Small = (two_objects, Budget { edits: 1, answers: 1, ..BASE });
+pub const TWO_KINDS: Small = (two_kinds, Budget { edits: 1, answers: 1, ..BASE });
 
 const ONE: [Edit; 5] = [Edit::Content(0), Edit::Label(0), Edit::Namespace, Edit::Delete(0), Edit::Create(0)];
 
