@@ -36,7 +36,7 @@ impl World {
             }
             Step::Damage { how, pick, bits } if self.setup.losses.is_some() => {
                 self.lose_leader(false, Fate::Fails, bits);
-                self.durable.damage(how, pick, self.setup.bulky);
+                self.durable.damage(how, pick);
                 // It takes a while until somebody else has the Lease.
                 self.advance(10_000);
                 self.start();
