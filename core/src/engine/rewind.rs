@@ -14,6 +14,7 @@ impl Engine {
     /// Forgets every version. The sources then show theirs.
     pub fn rewind(&mut self, now: Now) {
         let Self { subscriptions, shared, unclaimed, .. } = self;
+        passed(Mark::Rewound);
         shared.journal.sources.clear();
         for (id, book) in unclaimed {
             shared.journal.add(now, id, Fact::Rewind);
@@ -21,7 +22,6 @@ impl Engine {
         }
         for subscription in subscriptions.values_mut() {
             shared.record(now, &subscription.desk, Fact::Rewind);
-            passed(Mark::Rewound);
             subscription.rewind();
             let keys: Vec<ObjectKey> = subscription.slots.keys().cloned().collect();
             for key in keys {

@@ -37,9 +37,14 @@ impl World {
     pub fn begin_fold(&mut self, at: usize) {
         let leader = &mut self.leaders[at];
         assert!(leader.folding.is_none(), "two folds at once");
-        let fold = leader.hold.keeper.begin_fold().expect("there is something to fold");
-        let (parts, folded) = fold.into_parts();
-        leader.folding = Some(Folding::Begun(parts, folded));
+        if let Some(fold) = leader.hold.keeper.begin_fold() {
+            let (parts, folded) = fold.into_parts();
+            leader.folding = Some(Folding::Begun(parts, folded));
+        } else {
+            // What is damaged has to be on record first.
+            let usage = self.durable.usage(&leader.hold);
+            leader.engine.folded(self.now, true, usage);
+        }
     }
 
     /// A fold under way goes on by one step.
@@ -149,7 +154,8 @@ impl World {
         self.tell(|| format!("durable: {}", brief::record(record)));
         assert!(record.seq > entries.seq, "the journal goes backwards");
         let Some(number) = self.number_of(&record.subscription) else {
-            assert_eq!(record.fact, Fact::Forget, "a stranger is remembered");
+            let of_all = matches!(record.fact, Fact::Forget | Fact::Lost { .. } | Fact::Rewind);
+            assert!(of_all, "a stranger is remembered: {record:?}");
             return;
         };
         let book = entries.books.get(&record.subscription);

@@ -10,7 +10,7 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `schedule` | what can happen, written down |
-//! | `uniform`; `patterns`, `stories`, `upsets` | two generators that share nothing |
+//! | `uniform`; `patterns`, `stories`, `returns`, `upsets` | two generators that share nothing |
 //! | `world` | everything there is, and one step of it |
 //! | `cluster`, `watches` | objects, and what a leader hears of them |
 //! | `edits` | plans |
@@ -42,6 +42,7 @@ mod play;
 mod random;
 mod referee;
 mod reference;
+mod returns;
 mod schedule;
 mod settle;
 mod shrink;

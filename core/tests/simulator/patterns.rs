@@ -13,10 +13,10 @@ pub fn schedule(seed: u64) -> Schedule {
     let mut random = Random::new(seed ^ 0x5bd1_e995_0000_0000);
     let finish = match random.below(16) {
         0..5 => Finish::ByItself,
-        5..10 => Finish::Repaired,
+        5..9 => Finish::Repaired,
+        9 | 14 => Finish::Touched,
         10 | 11 => Finish::ByName,
         12 | 13 => Finish::Restarted,
-        14 => Finish::Touched,
         _ => random.pick(&[Finish::WithoutEnds, Finish::OnlyEnds]),
     };
     let crowded = random.one_in(3);
@@ -30,7 +30,7 @@ pub fn schedule(seed: u64) -> Schedule {
         populated: random.one_in(6),
         bulky: random.one_in(4),
         losses: if random.one_in(10) {
-            Some(if random.one_in(3) { OnLoss::Adopt } else { OnLoss::Replay })
+            Some(if random.one_in(2) { OnLoss::Adopt } else { OnLoss::Replay })
         } else {
             None
         },

@@ -2,6 +2,7 @@
 
 use crate::patterns::{answer, commit, crash, edit, hear, trouble, unsure};
 use crate::random::Random;
+use crate::returns::{back_before_its_end, before_it_was, heirs, told_otherwise};
 use crate::schedule::{Answer, Edit, Fate, Step};
 use crate::upsets::{
     asked_again, clock_goes_back, comes_and_goes, damaged, many_things_then_fold, set_back, slow_ledger,
@@ -9,7 +10,7 @@ use crate::upsets::{
 
 type Story = fn(&mut Random, &mut Vec<Step>);
 
-pub const STORIES: [Story; 23] = [
+pub const STORIES: [Story; 29] = [
     one_change,
     one_change,
     every_window,
@@ -31,8 +32,14 @@ pub const STORIES: [Story; 23] = [
     slow_ledger,
     many_things_then_fold,
     asked_again,
+    back_before_its_end,
+    heirs,
+    told_otherwise,
     set_back,
     damaged,
+    damaged,
+    damaged,
+    before_it_was,
 ];
 
 pub fn object(random: &mut Random) -> (u8, u8) {

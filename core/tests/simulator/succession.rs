@@ -37,7 +37,7 @@ impl World {
             }
             Step::Damage { how, pick, bits } if self.setup.losses.is_some() => {
                 self.lose_leader(false, Fate::Fails, bits);
-                self.durable.damage(how, pick, self.setup.bulky);
+                self.durable.damage(how, pick);
                 self.note_what_was_told();
                 // It takes a while until somebody else has the Lease.
                 self.advance(10_000);

@@ -68,7 +68,7 @@ fn setup(random: &mut Random, seed: u64, finish: Finish) -> Setup {
         caps: random.pick(&[(512, 32), (512, 32), (2, 2), (1, 1), (8, 4)]),
         populated: random.one_in(5),
         bulky: random.one_in(5),
-        losses: random.one_in(12).then(|| random.pick(&[OnLoss::Replay, OnLoss::Replay, OnLoss::Adopt])),
+        losses: random.one_in(12).then(|| random.pick(&[OnLoss::Replay, OnLoss::Adopt])),
         notify: random.one_in(8),
         discard: random.one_in(12),
         poor: random.one_in(8),
