@@ -12,7 +12,7 @@ use crate::world::{Model, World};
 
 pub type Make = fn(Budget) -> (Model, World);
 
-/// A world that is small enough to be explored in seconds.
+/// A world that is small enough to be explored in a plain test run.
 pub type Small = (Make, Budget);
 
 const NONE: Budget = Budget { edits: 0, answers: 0, crashes: 0, lost: 0, refused: 0, rivals: 0, stale: 0, restores: 0 };
@@ -20,7 +20,8 @@ const BASE: Budget = Budget { edits: 2, answers: 2, crashes: 1, lost: 1, ..NONE 
 
 pub const ONE_OBJECT: Small = (one_object, Budget { rivals: 1, ..BASE });
 pub const ONE_OBJECT_LONGER: Small = (one_object, Budget { edits: 3, ..BASE });
-pub const OLD_LEADER: Small = (old_leader, Budget { rivals: 1, ..BASE });
+/// The largest of all: millions of states in less than a minute, because the leaders' own steps are few.
+pub const OLD_LEADER: Small = (old_leader, Budget { edits: 3, answers: 3, rivals: 1, ..BASE });
 pub const SLOW_COMMITS: Small = (slow_commits, Budget { rivals: 1, ..BASE });
 pub const REFUSALS: Small = (refusals, Budget { answers: 3, lost: 2, refused: 1, ..BASE });
 pub const SUSPENSION: Small = (suspension, Budget { edits: 3, ..BASE });
