@@ -120,7 +120,7 @@ pub async fn run(plan: &Plan, say: impl Fn(&Report)) -> Result<Report> {
     let tally = Tally::of(&rounds.receiver.requests(HOOK), KEY.as_bytes())?;
     let age = ANSWER_AGE + SLACK;
     let mut wrong = tally.contradictions();
-    wrong.extend(tally.told_twice());
+    wrong.extend(tally.told_twice(&rounds.kills));
     wrong.extend(tally.unexplained_repeats(&rounds.kills, age));
     (report.events, report.repeats) = (tally.events(), tally.repeats());
     report.bound = rounds.kills.iter().map(|kill| tally.unsettled(kill, age)).sum();
@@ -186,7 +186,7 @@ impl Rounds {
     /// A moment that nobody chose: between two steps of the operator, or within one. Now and then a life is long enough
     /// that its first answers must not be forgotten.
     async fn chance_to_work(&mut self) {
-        let longest = if self.random.u8(..12) == 0 { 5_000 } else { 700 };
+        let longest = if self.random.u8(..16) == 0 { 5_000 } else { 700 };
         tokio::time::sleep(Duration::from_millis(self.random.u64(..longest))).await;
     }
 

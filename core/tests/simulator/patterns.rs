@@ -14,10 +14,9 @@ pub fn schedule(seed: u64) -> Schedule {
     let finish = match random.below(16) {
         0..5 => Finish::ByItself,
         5..9 => Finish::Repaired,
-        9 => Finish::Touched,
         10 | 11 => Finish::ByName,
         12 | 13 => Finish::Restarted,
-        14 => Finish::Touched,
+        9 | 14 => Finish::Touched,
         _ => random.pick(&[Finish::WithoutEnds, Finish::OnlyEnds]),
     };
     let crowded = random.one_in(3);

@@ -125,5 +125,5 @@ async fn a_kill_while_commits_fail_repeats_no_more_than_was_answered_since_the_l
     let tally = life.tally();
     let of = |name: &str| tally.0.iter().filter(|telling| telling.name == name).count();
     assert_eq!((of("settled"), of("answered"), of("meanwhile")), (1, 2, 1));
-    assert!(tally.contradictions().is_empty() && tally.told_twice().is_empty(), "{tally:?}");
+    assert!(tally.contradictions().is_empty() && tally.told_twice(&life.kills).is_empty(), "{tally:?}");
 }

@@ -174,7 +174,7 @@ impl Life {
     fn is_sound(&self) {
         let tally = self.tally();
         let mut wrong = tally.contradictions();
-        wrong.extend(tally.told_twice());
+        wrong.extend(tally.told_twice(&self.kills));
         wrong.extend(tally.unexplained_repeats(&self.kills, SETTLED));
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
