@@ -1,3 +1,5 @@
+//! What is missed and what is not: lists that lack too much, watches that lost something.
+
 use std::sync::Arc;
 
 use changehook_core::event;
