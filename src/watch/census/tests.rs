@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! When a list that lacks much of what was known is believed.
-=======
 //! What is missed and what is not: lists that lack too much, watches that lost something.
->>>>>>> w/watch
 
 use std::sync::Arc;
 
