@@ -29,10 +29,10 @@ fn gvk() -> Arc<Gvk> {
 
 /// A random-looking UUID.
 fn uid(number: u64) -> Arc<str> {
-    let a = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let b = a.rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let (x, y, z) = (a >> 32, (a >> 16) & 0xffff, a & 0xfff);
-    format!("{x:08x}-{y:04x}-4{z:03x}-8{:03x}-{:012x}", b & 0xfff, b >> 16).into()
+    let high = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let low = high.rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let (first, second, third) = (high >> 32, (high >> 16) & 0xffff, high & 0xfff);
+    format!("{first:08x}-{second:04x}-4{third:03x}-8{:03x}-{:012x}", low & 0xfff, low >> 16).into()
 }
 
 fn key(kind: &Arc<changehook_core::object::GroupKind>, number: u64) -> ObjectKey {
@@ -84,7 +84,9 @@ impl Disk {
         for part in parts {
             let found: Found = part.reads().into_iter().map(|name| (name, self.found[&name].clone())).collect();
             let (stored, done) = part.write(&found).unwrap();
-            stored.into_iter().for_each(|stored| self.put(stored.name, stored.bytes));
+            for stored in stored {
+                self.put(stored.name, stored.bytes);
+            }
             folded.add(done);
         }
         let writes = keeper.prepare(Vec::new(), None, Some(folded));

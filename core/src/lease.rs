@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::Now;
+use crate::proof::{Rule, broken};
 
 #[cfg(test)]
 mod tests;
@@ -143,6 +144,9 @@ pub fn evaluate(
     let exists = observed.is_some();
     let seen = match (observed, last) {
         (Some(record), Some(last)) if last.record == record => Some(last),
+        (Some(record), Some(last)) if broken(Rule::SilenceStartsWithAChange) => {
+            Some(Seen { record, since: last.since })
+        }
         (Some(record), _) => Some(Seen { record, since: mono }),
         // Whoever deleted it has not stopped its holder, who acts on until it notices.
         (None, last) => last,
@@ -162,7 +166,8 @@ pub fn evaluate(
 
 /// How long the right to act lasts on, if the last renewal that succeeded was begun at `renewed`; zero when it is over.
 pub fn left(renewed: Now, now: Now, durations: &Durations) -> Duration {
-    durations.renew_deadline.saturating_sub(elapsed(renewed, now))
+    let lasts = if broken(Rule::HolderStopsInTime) { durations.lease * 2 } else { durations.renew_deadline };
+    lasts.saturating_sub(elapsed(renewed, now))
 }
 
 /// A machine that was frozen from outside, or moved to another host, has clocks that stood still, until something sets

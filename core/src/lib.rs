@@ -8,12 +8,12 @@
 //! | --- | --- | --- |
 //! | [`object`] | the nouns: kinds, rows, source events | – |
 //! | [`plan`] | what one valid subscription asks for | object, retry |
-//! | [`select`] | Selected, Deselected or Unknown for each subscription and row | object, plan, retry |
+//! | [`select`] | Selected, Deselected or Unknown for each subscription and row | object, plan, proof, retry |
 //! | [`outcome`] | failure classes of an attempt | – |
 //! | [`retry`] | when the next attempt may go | outcome |
 //! | [`address`] | which addresses may be dialled | – |
 //! | [`proof`] | nothing: rules that tests can break, marks that they count | – |
-//! | [`lease`] | who may act, and until when | – |
+//! | [`lease`] | who may act, and until when | proof |
 //! | [`ledger`] | durable records and their order, what is stored of them and when | object, outcome, plan, proof |
 //! | [`engine`] | slots, want(), scheduling, breaker, fairness | event, ledger, object, outcome, plan, proof, retry, select |
 //! | [`event`] | normalised rows, canonical JSON, fingerprints, ids, signatures, the envelope | object, plan |

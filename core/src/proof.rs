@@ -37,7 +37,8 @@ mod on {
         })
     }
 
-    pub(crate) fn broken(rule: Rule) -> bool {
+    /// Whether a test has broken this rule.
+    pub fn broken(rule: Rule) -> bool {
         BROKEN.get() == Some(rule)
     }
 
@@ -47,9 +48,9 @@ mod on {
 }
 
 #[cfg(feature = "proof")]
-pub use on::{break_rule, take_marks};
+pub(crate) use on::passed;
 #[cfg(feature = "proof")]
-pub(crate) use on::{broken, passed};
+pub use on::{break_rule, broken, take_marks};
 
 /// Whether a test has broken this rule.
 #[cfg(not(feature = "proof"))]

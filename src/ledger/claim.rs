@@ -38,9 +38,9 @@ impl Kubernetes {
             milliseconds = started.elapsed().as_millis() as u64,
             "claimed the ledger"
         );
-        let lost = entries.books.values().filter(|book| book.loss.is_some()).count();
-        if entries.loss.is_some() || lost > 0 {
-            tracing::warn!(all = ?entries.loss, subscriptions = lost, "the ledger, or a part of it, is lost");
+        let damaged = entries.books.values().filter(|book| book.loss.is_some()).count();
+        if entries.loss.is_some() || damaged > 0 {
+            tracing::warn!(all = ?entries.loss, subscriptions = damaged, "the ledger, or a part of it, is lost");
         }
         let mut state = State { keeper, head: written, garbage: Vec::new(), bytes: 0 };
         self.usage(&mut state);

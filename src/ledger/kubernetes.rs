@@ -65,7 +65,7 @@ impl Kubernetes {
     /// if it did not succeed in so many tries.
     pub(super) async fn create(&self, stored: &Stored, tries: Option<usize>) -> Result<Option<u64>, LedgerError> {
         let mut pauses = Pauses::new();
-        let mut tried = 0;
+        let mut failures = 0;
         loop {
             self.check_leader()?;
             let failed = match self.objects.create(stored.name, &stored.bytes).await {
@@ -77,8 +77,8 @@ impl Kubernetes {
                 },
                 Err(error @ (CallError::NotFound | CallError::Unknown(_))) => error,
             };
-            tried += 1;
-            if tries == Some(tried) {
+            failures += 1;
+            if tries == Some(failures) {
                 return Ok(None);
             }
             pauses.pause("store a part of the ledger", &failed).await;

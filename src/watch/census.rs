@@ -152,7 +152,9 @@ impl Census {
         let Unreadable::Named(names) = unreadable else { return };
         let list = self.list;
         self.known.retain(|_, known| known.list == list || known.rv > rv);
-        names.iter().for_each(|name| self.unreadable(name));
+        for name in names {
+            self.unreadable(name);
+        }
     }
 
     fn is_swept(&self, known: &Known, rv: u64) -> bool {

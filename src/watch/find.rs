@@ -60,8 +60,8 @@ impl Source {
     /// when it was asked for, or is not answered: an API server that only lags, or is cut off from its storage, cannot
     /// give such answers for long. So if every list has been too old for a minute, and at last one over a connection of
     /// its own as well, which may reach another API server, then the storage was set back, as by a restore from a
-    /// backup. The ledger's own version cannot decide that: a write that builds on a version from before a restore is
-    /// refused, so it gets no new one; and kinds may have another storage than the ledger.
+    /// backup. The ledger's own version cannot decide that: kinds may have another storage, and a ledger that was set
+    /// back refuses the next commit, which ends the process before it is told a lower version.
     async fn behind(&mut self, target: &Target, stale: SourceState) -> Halt {
         let since = *self.behind_since.get_or_insert_with(Instant::now);
         if since.elapsed() < self.settings.rewind_after {

@@ -148,8 +148,8 @@ impl Subscription {
         let breaker = &mut self.desk.breaker;
         let recovery = if well { breaker.succeeded(max_in_flight) } else { breaker.alive(max_in_flight) };
         match recovery {
+            Recovery::Over if broken(Rule::RecoveryReleases) => self.desk.probe = None,
             Recovery::None => {}
-            Recovery::Over if broken(Rule::RecoveryReleases) => {}
             Recovery::Over => {
                 // Whatever is under way as a probe is an ordinary attempt from now on.
                 self.desk.probe = None;

@@ -75,7 +75,11 @@ impl Engine {
                 // nothing is adopted: what exists is told.
                 let mark = mark.unwrap_or_else(|| shown.max().unwrap_or(0).max(rv));
                 let fact = Fact::Mark { kind: Arc::clone(&kind), rv: mark, open: true };
-                let closes_at_seq = self.shared.record(now, &subscription.desk, fact);
+                let closes_at_seq = if broken(Rule::MarkComesFirst) {
+                    self.shared.journal.durable()
+                } else {
+                    self.shared.record(now, &subscription.desk, fact)
+                };
                 let open = Baseline::Open { mark, closes_at_seq };
                 subscription.desk.baselines.insert(Arc::clone(&kind), open);
                 self.shared.journal.hurry();
@@ -180,7 +184,7 @@ impl Subscription {
 /// something that cannot be read, it will show as gone itself.
 fn is_absent(unreadable: &Unreadable, slot: &Slot) -> bool {
     match unreadable {
-        Unreadable::Named(_) if broken(Rule::UnreadIsNotGone) => true,
+        _ if broken(Rule::UnreadIsNotGone) => true,
         Unreadable::Named(names) if !matches!(slot.shown, Shown::Unknown) => {
             !names.iter().any(|ObjectName { namespace, name }| {
                 namespace.as_deref() == slot.named.namespace.as_deref() && **name == *slot.named.name

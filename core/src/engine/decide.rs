@@ -48,7 +48,8 @@ impl Desk {
             }
             Some(Baseline::Open { mark, .. }) => Some(*mark),
             // A kind that is not watched any more has nothing but ends to tell.
-            Some(Baseline::Closed) | None => broken(Rule::ClosedAdoptsNothing).then_some(u64::MAX),
+            Some(Baseline::Closed) if broken(Rule::ClosedAdoptsNothing) => Some(u64::MAX),
+            Some(Baseline::Closed) | None => None,
         };
         let change = match slot.need(mark, self.resync) {
             Need::Hold => return Verdict::Hold,
@@ -69,7 +70,8 @@ impl Desk {
         };
         let changes = self.plan.changes;
         match change {
-            Change::Removed if !changes.removed || slot.was_never_told() => {
+            _ if broken(Rule::UnsubscribedIsAbsorbed) => Verdict::Tell(change),
+            Change::Removed if !changes.removed || (slot.was_never_told() && !broken(Rule::NeverToldIsDropped)) => {
                 passed(if changes.removed { Mark::NeverToldDropped } else { Mark::EndAbsorbed });
                 Verdict::Drop
             }

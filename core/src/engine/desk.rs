@@ -167,9 +167,9 @@ impl Desk {
 
     /// Nothing is sent: suspended, held, or a baseline is open.
     pub fn is_silent(&self) -> bool {
-        (self.plan.suspended && !broken(Rule::SuspendedIsSilent))
-            || self.plan.held
-            || self.baselines.values().any(|baseline| matches!(baseline, Baseline::Open { .. }))
+        let stopped = (self.plan.suspended || self.plan.held) && !broken(Rule::SuspendedIsSilent);
+        let opening = self.baselines.values().any(|baseline| matches!(baseline, Baseline::Open { .. }));
+        stopped || (opening && !broken(Rule::OpenBaselineIsSilent))
     }
 
     pub fn all_live(&self) -> bool {
@@ -208,7 +208,7 @@ impl Desk {
         if slot.is_retrying() {
             self.retrying.remove(&(slot.not_before, key.clone()));
         }
-        slot.not_before = at.max(1);
+        slot.not_before = if broken(Rule::RetriesWait) { 1 } else { at.max(1) };
         self.retrying.insert((slot.not_before, key.clone()));
     }
 

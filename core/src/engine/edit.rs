@@ -25,6 +25,7 @@ impl Engine {
         let begins = !self.subscriptions.contains_key(&id);
         let book = self.unclaimed.remove(&id);
         let loss = if begins { self.claimed.loss(&plan, book.as_ref()) } else { None };
+        let loss = loss.filter(|_| !broken(Rule::LossIsNoticed));
         if loss == Some(Loss::Outdated) {
             self.note_outdated(now);
         }
@@ -53,7 +54,7 @@ impl Engine {
         subscription.edit_interests(shared, now, &old, newcomers);
         subscription.follow_recipe(shared, now);
         subscription.hear_requests(shared, now);
-        if old.config_hash != subscription.desk.plan.config_hash {
+        if old.config_hash != subscription.desk.plan.config_hash && !broken(Rule::ConfigurationReleases) {
             subscription.start_afresh(shared, now);
         }
         let keys: Vec<ObjectKey> = subscription.slots.keys().cloned().collect();
@@ -131,7 +132,7 @@ impl Subscription {
             let mut slot = Slot::restored(entry, now.wall);
             desk.take_room(shared, &mut slot);
             if let Some(parked) = slot.parked {
-                if parked.config_hash == desk.plan.config_hash || broken(Rule::ConfigurationReleases) {
+                if parked.config_hash == desk.plan.config_hash {
                     passed(Passed::RestoredParked);
                     desk.note_parked(&key, &mut slot, parked);
                 } else {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Map;
 use super::turns::Turns;
 use crate::plan::SubscriptionId;
+use crate::proof::{Rule, broken};
 
 /// How many requests may be under way at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,9 @@ impl Ring {
     }
 
     fn is_shut(&self, gate: &Gate) -> bool {
+        if broken(Rule::CapsHold) {
+            return false;
+        }
         match gate {
             Gate::Host(host) => self.hosts.get(host).is_some_and(|load| load.in_flight >= self.caps.per_host),
             Gate::Rest(host) => {

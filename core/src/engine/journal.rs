@@ -120,7 +120,7 @@ impl Journal {
         let sources = self.sources.iter().map(|(source, rv)| (source.clone(), *rv)).collect();
         let mut records = std::mem::take(&mut self.records);
         if broken(Rule::CommitsHoldAll) {
-            records.retain(|record| matches!(record.fact, Fact::Ack { .. } | Fact::Drop { .. }));
+            records.retain(|record| !matches!(record.fact, Fact::Sending { .. }));
         }
         Some(Batch { number: self.batches, records, sources })
     }
@@ -180,6 +180,11 @@ impl Journal {
 
     fn stalls_at(&self) -> Option<u64> {
         self.under_way.map(|under_way| under_way.since + self.stall_after)
+    }
+
+    /// Whether anything may leave at all.
+    pub fn may_send(&self, now: Now) -> bool {
+        !self.is_stalled(now) || broken(Rule::StallStopsSending)
     }
 
     /// Whether [`Self::is_stalled`] says something else than when this was last asked.

@@ -11,7 +11,7 @@ use super::{Engine, Subscription};
 use crate::Now;
 use crate::ledger::{Book, Fact, Loss};
 use crate::plan::{Existing, OnLoss, Plan, SubscriptionId};
-use crate::proof::{Mark, Rule, broken, passed};
+use crate::proof::{Mark, passed};
 
 /// What was durable when this leader took over.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Claimed {
 impl Claimed {
     /// What the subscription of this plan has lost.
     pub fn loss(self, plan: &Plan, book: Option<&Book>) -> Option<Loss> {
-        let witness = plan.claims.witness.filter(|_| !broken(Rule::LossIsNoticed));
+        let witness = plan.claims.witness;
         let outdated = witness.is_some_and(|witness| witness.sequence > self.durable);
         match book {
             Some(book) => book.loss.or(self.loss).or(outdated.then_some(Loss::Outdated)),

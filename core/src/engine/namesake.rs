@@ -124,7 +124,7 @@ impl Subscription {
         for other in self.desk.others_named(key, named) {
             let Some(slot) = self.slots.get_mut(&other) else { continue };
             let over = matches!(slot.shown, Shown::Gone { .. } | Shown::Deselected { .. });
-            if over && !slot.is_busy() {
+            if over && !slot.is_busy() && !broken(Rule::OutdatedEndsAreDropped) {
                 passed(Mark::NamesakeOutdated);
                 drop_silently(&mut self.desk, shared, now, &other, slot);
                 self.forget_if_blank(shared, &other);

@@ -95,6 +95,9 @@ impl Subscription {
         if !broken(Rule::ParksAreRecorded) {
             shared.record(now, desk, Fact::Park { object: key.clone(), of, class, config_hash });
         }
+        if broken(Rule::ParkedIsUnanswered) {
+            slot.sending = None;
+        }
         desk.note_not_owed(key, slot);
         desk.note_parked(key, slot, parked);
         shared.mark_changed(desk);

@@ -10,7 +10,7 @@ use super::{ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Fact;
 use crate::plan::{Change, Requests, Scope};
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 impl Desk {
     /// The endpoint had it before everything was asked for again.
@@ -52,7 +52,9 @@ impl Subscription {
 
     fn note_requests(&mut self, shared: &mut Shared, now: Now, all: bool, requests: Requests) {
         let desk = &mut self.desk;
-        let seq = shared.record(now, desk, Fact::Resync { all, requests: requests.clone() });
+        let fact = Fact::Resync { all, requests: requests.clone() };
+        let lost = broken(Rule::ResyncIsDurable);
+        let seq = if lost { shared.journal.durable() } else { shared.record(now, desk, fact) };
         if all {
             desk.resync = seq;
         }

@@ -178,7 +178,10 @@ impl Slot {
 
     /// As an earlier life left it.
     pub fn restored(entry: Entry, noticed_at: i64) -> Self {
-        let Entry { named, acked, sending, parked } = entry;
+        let Entry { named, acked, mut sending, parked } = entry;
+        if broken(Rule::SendingOutlivesItsLeader) {
+            sending = None;
+        }
         let may_be_known = sending.is_some() || acked.is_some();
         let pledged = !may_be_known;
         Self { acked, sending, parked, may_be_known, pledged, room: Room::Taken, ..Self::new(named, noticed_at) }
@@ -229,7 +232,9 @@ impl Slot {
         let (membership, rv, fp) = match &self.shown {
             Shown::Selected { rv, fp, .. } => (Membership::Selected, *rv, *fp),
             Shown::Deselected { rv } | Shown::Gone { rv } => (Membership::Absent, *rv, GONE),
-            Shown::Unknown if broken(Rule::UnknownIsHeld) => (Membership::Absent, self.highest_rv(), GONE),
+            Shown::Unknown | Shown::Unseen if broken(Rule::UnknownIsHeld) => {
+                (Membership::Absent, self.highest_rv(), GONE)
+            }
             Shown::Unknown | Shown::Unseen => (Membership::Unknown, 0, GONE),
         };
         let acked = match self.acked {
@@ -262,9 +267,8 @@ impl Slot {
         self.sending.is_some_and(|sending| {
             sending.change == change
                 && match &self.shown {
-                    Shown::Selected { fp, .. } => {
-                        change == Change::Removed || sending.fp == *fp || broken(Rule::OneMeaning)
-                    }
+                    Shown::Selected { .. } if broken(Rule::OneMeaning) => true,
+                    Shown::Selected { fp, .. } => change == Change::Removed || sending.fp == *fp,
                     Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen => {
                         change == Change::Removed
                     }

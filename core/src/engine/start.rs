@@ -31,7 +31,7 @@ impl Engine {
     /// Starts what permits allow, one subscription after the other.
     pub(super) fn start_what_may(&mut self, now: Now) {
         let Self { subscriptions, shared, .. } = self;
-        while !shared.draining && !shared.ring.is_full() && !shared.journal.is_stalled(now) {
+        while !shared.draining && !shared.ring.is_full() && shared.journal.may_send(now) {
             let Some((id, gate)) = shared.ring.next() else { return };
             if let Some(subscription) = subscriptions.get_mut(&id) {
                 let turn = subscription.take_turn(shared, now);
@@ -61,7 +61,7 @@ impl Engine {
         };
         if (wanted && !desk.is_silent() || broken(Rule::LaunchLooksAgain))
             && !self.shared.draining
-            && !self.shared.journal.is_stalled(now)
+            && self.shared.journal.may_send(now)
             && let Some(event) = event(desk, key, slot, sending)
             && let Some(permit) = &slot.permit
         {
@@ -122,7 +122,7 @@ impl Subscription {
 
     fn take_turn(&mut self, shared: &mut Shared, now: Now) -> Turn {
         let desk = &self.desk;
-        let still_stopping = shared.waits_for_predecessors(desk);
+        let still_stopping = shared.waits_for_predecessors(desk) && !broken(Rule::EarlierLifeEndsFirst);
         if desk.is_silent() || desk.paused_until > now.mono || still_stopping {
             if still_stopping {
                 passed(Mark::StillStopping);

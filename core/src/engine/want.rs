@@ -68,11 +68,6 @@ pub(super) enum Need {
     Absent,
 }
 
-/// The object is back at what was acknowledged, and the rule that it is owed all the same is broken.
-fn is_forgotten(acked: Acknowledged) -> bool {
-    matches!(acked, Acknowledged::SameVersion | Acknowledged::SameContent) && broken(Rule::UnansweredIsOwed)
-}
-
 pub(super) fn want(facts: Facts) -> Need {
     let Facts { membership, behind, parked, sending, acked, adoptable } = facts;
     if membership == Membership::Unknown || behind {
@@ -81,7 +76,10 @@ pub(super) fn want(facts: Facts) -> Need {
     }
     let need = match membership {
         Membership::Unknown => Need::Hold,
-        Membership::Selected if sending && !is_forgotten(acked) => Need::Present,
+        Membership::Selected if adoptable && broken(Rule::UnansweredIsNotAdopted) && acked == Acknowledged::Nothing => {
+            Need::Adopt
+        }
+        Membership::Selected if sending && !broken(Rule::UnansweredIsOwed) => Need::Present,
         Membership::Selected => match acked {
             Acknowledged::Nothing if adoptable => Need::Adopt,
             Acknowledged::Nothing | Acknowledged::BeforeResync | Acknowledged::Other => Need::Present,
@@ -117,13 +115,14 @@ fn note(facts: Facts) {
     });
 }
 
-/// New, Updated or Removed, for what is needed now after what was last declared.
+/// New, Updated or Removed, for what is needed now after what was last declared and not answered. An unanswered New of
+/// what was acknowledged once came after Removed, so until it is answered the endpoint may know nothing.
 pub(super) fn change(present: bool, acked: bool, last_declared: Option<Change>) -> Change {
     match (present, acked, last_declared) {
         (false, _, _) => Change::Removed,
-        (true, true, Some(Change::Removed)) if broken(Rule::NewAfterRemoved) => Change::Updated,
-        (true, false, _) | (true, true, Some(Change::Removed)) => Change::New,
-        (true, true, Some(Change::New | Change::Updated) | None) => Change::Updated,
+        (true, true, Some(Change::Removed | Change::New)) if broken(Rule::NewAfterRemoved) => Change::Updated,
+        (true, false, _) | (true, true, Some(Change::Removed | Change::New)) => Change::New,
+        (true, true, Some(Change::Updated) | None) => Change::Updated,
     }
 }
 
@@ -196,6 +195,7 @@ mod tests {
             assert_eq!(change(true, false, last), Change::New);
         }
         assert_eq!(change(true, true, Some(Change::Removed)), Change::New);
+        assert_eq!(change(true, true, Some(Change::New)), Change::New);
         assert_eq!(change(true, true, Some(Change::Updated)), Change::Updated);
         assert_eq!(change(true, true, None), Change::Updated);
     }

@@ -316,11 +316,10 @@ impl Entries {
                 if let Some(entry) = book.entries.get_mut(object)
                     && entry.sending.is_some_and(|sending| sending.seq == *of)
                 {
+                    entry.parked = Some(Parked { of: *of, class: *class, config_hash: *config_hash });
                     if broken(Rule::ParkedIsUnanswered) {
                         entry.sending = None;
-                        return;
                     }
-                    entry.parked = Some(Parked { of: *of, class: *class, config_hash: *config_hash });
                 }
             }
             Fact::Release { object } => {
@@ -369,6 +368,9 @@ impl Book {
     }
 
     pub(crate) fn rewind(&mut self) {
+        if broken(Rule::RewindForgetsVersions) {
+            return;
+        }
         for entry in self.entries.values_mut() {
             if let Some(acked) = &mut entry.acked {
                 acked.rv = 0;

@@ -14,6 +14,7 @@ use crate::object::ObservedBy;
 use crate::object::{GroupKind, ObjectKey, ObjectName, Row, SourceEvent, Unreadable};
 use crate::plan::Selector;
 use crate::plan::SubscriptionId;
+use crate::proof::{Rule, broken};
 
 #[derive(Debug)]
 #[cfg_attr(feature = "proof", derive(Clone))]
@@ -134,7 +135,12 @@ impl Source {
                         self.unreadable.extend(names);
                         self.complete = Some(rv);
                     }
-                    Unreadable::Unknown => self.complete = None,
+                    Unreadable::Unknown => {
+                        self.complete = None;
+                        if broken(Rule::RowsOutliveHalfLists) {
+                            self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.sweep(rv, &[], tell));
+                        }
+                    }
                 }
             }
             SourceEvent::KindAbsent => {

@@ -32,6 +32,7 @@ pub struct State {
     pub wakes: bool,
     pub suspended: bool,
     pub live: bool,
+    pub rests: bool,
 }
 
 /// How a state came about.
@@ -107,13 +108,11 @@ impl Automaton {
         if let Some(operator) = self.states.known(digest) {
             return Ok(Reaction { operator, commit, requests });
         }
-        let findings = operator.audit();
-        if !findings.is_empty() {
-            return Err(format!("the engine disagrees with itself: {}", findings.join("; ")));
-        }
+        operator.agrees_with_itself()?;
         let plan = operator.plan(setup);
         let (wakes, suspended, live) = (operator.wakes(), plan.suspended, operator.is_live(plan));
-        let number = self.states.number(digest, State { origin, wakes, suspended, live });
+        let state = State { origin, wakes, suspended, live, rests: operator.rests(plan) };
+        let number = self.states.number(digest, state);
         self.keep(number, operator);
         Ok(Reaction { operator: number, commit, requests })
     }

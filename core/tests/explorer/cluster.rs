@@ -1,9 +1,9 @@
 //! The cluster: a few objects, a namespace whose label may deselect them all, and the subscription's plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use changehook_core::object::{Body, Digest, Gvk, Row, SourceEvent, SourceId, Unreadable};
+use changehook_core::object::{Body, Digest, Gvk, ObjectName, Row, SourceEvent, SourceId, Unreadable};
 
 use crate::setup::Setup;
 
@@ -14,6 +14,8 @@ pub struct Object {
     pub uid: u8,
     pub content: u8,
     pub label: bool,
+    /// What is not can be seen, and not be understood.
+    pub readable: bool,
     pub rv: u8,
 }
 
@@ -27,6 +29,14 @@ pub struct Cluster {
     pub plan: u8,
     pub rv: u8,
     pub uids: u8,
+    /// Who is to be told by all means; only where some may be adopted instead.
+    pub duties: BTreeSet<u8>,
+    /// Who was selected at a time when who is selected may be adopted.
+    pub adoptable: BTreeSet<u8>,
+    /// Who was gone or not selected at some time; only where objects cannot be read.
+    pub departed: BTreeSet<u8>,
+    /// Whom an edit took out of the selection silently.
+    pub silenced: BTreeSet<u8>,
 }
 
 /// What somebody does to the cluster.
@@ -36,6 +46,8 @@ pub enum Edit {
     Content(u8),
     /// The label by which it is selected goes, or comes.
     Label(u8),
+    /// It cannot be read any more, until its next change.
+    Blur(u8),
     Delete(u8),
     /// Under the same name, with another uid.
     Create(u8),
@@ -49,6 +61,7 @@ pub enum Edit {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum News {
     Upsert(Object),
+    Blurred(Object),
     Deleted(Object, u8),
     /// A complete list of a kind: its version, its objects.
     List(u8, u8, Vec<Object>),
@@ -69,7 +82,17 @@ pub fn source(name: u8) -> SourceId {
 
 impl Cluster {
     pub fn empty(places: usize) -> Self {
-        Self { places: vec![None; places], namespace: true, plan: 0, rv: 10, uids: 0 }
+        Self {
+            places: vec![None; places],
+            namespace: true,
+            plan: 0,
+            rv: 10,
+            uids: 0,
+            duties: BTreeSet::new(),
+            adoptable: BTreeSet::new(),
+            departed: BTreeSet::new(),
+            silenced: BTreeSet::new(),
+        }
     }
 
     /// What the cluster is after the edit, and what there is to hear of it.
@@ -85,11 +108,17 @@ impl Cluster {
         let news = match edit {
             Edit::Content(place) => {
                 let object = at(place)?;
-                upsert(&mut next, Object { content: 1 - object.content, rv, ..object })
+                upsert(&mut next, Object { content: 1 - object.content, readable: true, rv, ..object })
             }
             Edit::Label(place) => {
                 let object = at(place)?;
-                upsert(&mut next, Object { label: !object.label, rv, ..object })
+                upsert(&mut next, Object { label: !object.label, readable: true, rv, ..object })
+            }
+            Edit::Blur(place) => {
+                let object = at(place).filter(|object| object.readable)?;
+                let object = Object { readable: false, rv, ..object };
+                next.places[place as usize] = Some(object);
+                News::Blurred(object)
             }
             Edit::Delete(place) => {
                 let object = at(place)?;
@@ -102,7 +131,7 @@ impl Cluster {
                 }
                 let uid = self.uids + 1;
                 next.uids = uid;
-                upsert(&mut next, Object { place, uid, content: 0, label: true, rv })
+                upsert(&mut next, Object { place, uid, content: 0, label: true, readable: true, rv })
             }
             Edit::Namespace => {
                 next.namespace = !self.namespace;
@@ -131,6 +160,15 @@ impl Cluster {
 }
 
 impl Object {
+    /// All that an endpoint is told of it, as one number.
+    pub fn state(&self) -> u8 {
+        self.content | u8::from(!self.label) << 1
+    }
+
+    fn called(&self) -> ObjectName {
+        ObjectName { namespace: Some("team".to_owned()), name: name(self.place) }
+    }
+
     pub fn row(&self, kind: u8) -> Arc<Row> {
         let labels: BTreeMap<Box<str>, Box<str>> =
             if self.label { [("x".into(), "".into())].into() } else { BTreeMap::new() };
@@ -138,29 +176,38 @@ impl Object {
             gvk: Arc::new(self::kind(kind)),
             uid: uid(self.uid),
             namespace: Some("team".into()),
-            name: format!("name-{}", self.place).into(),
+            name: name(self.place).into(),
             labels,
             rv: u64::from(self.rv),
-            digest: Digest([self.content; 16]),
+            digest: digest(self.state()),
             version: None,
             body: Body::Missing("not looked at here"),
         })
     }
 }
 
+pub fn digest(state: u8) -> Digest {
+    Digest([state; 16])
+}
+
+fn name(place: u8) -> String {
+    format!("name-{place}")
+}
+
 pub fn uid(number: u8) -> Arc<str> {
     format!("uid-{number}").into()
 }
 
+/// Of a uid, or of a name.
 pub fn number(uid: &str) -> u8 {
-    uid.trim_start_matches("uid-").parse().expect("uids are made above")
+    uid.trim_start_matches(['u', 'i', 'd', 'n', 'a', 'm', 'e', '-']).parse().expect("uids and names are made above")
 }
 
 impl News {
     /// Which feed it comes by: a kind's watch, the namespace, or the subscription.
     pub fn feed(&self, setup: &Setup) -> u8 {
         match self {
-            Self::Upsert(object) | Self::Deleted(object, _) => setup.kind_of(object.place),
+            Self::Upsert(object) | Self::Blurred(object) | Self::Deleted(object, _) => setup.kind_of(object.place),
             Self::List(kind, ..) => *kind,
             Self::Namespace(_) => 2,
             Self::Plan(_) => 3,
@@ -172,14 +219,17 @@ impl News {
         let kind = self.feed(setup);
         match self {
             Self::Upsert(object) => vec![SourceEvent::Upsert(object.row(kind))],
+            Self::Blurred(object) => vec![SourceEvent::Unreadable(object.called())],
             Self::Deleted(object, rv) => {
                 let namespace = Some("team".into());
                 vec![SourceEvent::Deleted { namespace, uid: uid(object.uid), rv: u64::from(*rv) }]
             }
             Self::List(_, rv, objects) => {
                 let mut events = vec![SourceEvent::ListStarted];
-                events.extend(objects.iter().map(|object| SourceEvent::Upsert(object.row(kind))));
-                events.push(SourceEvent::ListEnded { rv: u64::from(*rv), unreadable: Unreadable::Named(Vec::new()) });
+                let readable = objects.iter().filter(|object| object.readable);
+                events.extend(readable.map(|object| SourceEvent::Upsert(object.row(kind))));
+                let blurred = objects.iter().filter(|object| !object.readable).map(Object::called).collect();
+                events.push(SourceEvent::ListEnded { rv: u64::from(*rv), unreadable: Unreadable::Named(blurred) });
                 events
             }
             Self::Namespace(_) | Self::Plan(_) => Vec::new(),

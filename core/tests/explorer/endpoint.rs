@@ -15,19 +15,22 @@ pub struct Told {
     pub uid: u8,
     pub sequence: u64,
     pub change: Change,
-    /// `None` for Removed.
+    /// The object's state; `None` for Removed.
     pub content: Option<u8>,
+    /// Its name.
+    pub place: u8,
     pub rv: u64,
 }
 
 impl Told {
     pub fn by(attempt: &Attempt) -> Self {
         let event = &attempt.event;
-        let (uid, content, rv) = match &event.subject {
-            Subject::Present(row) => (&row.uid, Some(row.digest.0[0]), row.rv),
-            Subject::Absent(identity) => (&identity.uid, None, identity.rv),
+        let (uid, name, content, rv) = match &event.subject {
+            Subject::Present(row) => (&row.uid, &row.name, Some(row.digest.0[0]), row.rv),
+            Subject::Absent(identity) => (&identity.uid, &identity.name, None, identity.rv),
         };
-        Self { uid: number(uid), sequence: event.sequence, change: event.change, content, rv }
+        let (uid, place) = (number(uid), number(name));
+        Self { uid, sequence: event.sequence, change: event.change, content, place, rv }
     }
 }
 
@@ -37,12 +40,20 @@ pub struct Endpoint {
     pub held: BTreeMap<u8, (u64, Option<u8>)>,
     /// uid → the highest event for which a request was started, as it was first told.
     pub said: BTreeMap<u8, Told>,
+    /// What an endpoint believes that knows objects by their names alone: uid and content.
+    pub names: BTreeMap<u8, (u8, u8)>,
 }
 
 impl Endpoint {
     pub fn receive(&mut self, told: Told) {
-        if !self.ignores(told) {
-            self.held.insert(told.uid, (told.sequence, told.content));
+        if self.ignores(told) {
+            return;
+        }
+        self.held.insert(told.uid, (told.sequence, told.content));
+        if let Some(content) = told.content {
+            self.names.insert(told.place, (told.uid, content));
+        } else {
+            self.names.remove(&told.place);
         }
     }
 
@@ -56,18 +67,31 @@ impl Endpoint {
         held.chain(late.iter().map(|told| (told.uid, told.content)))
     }
 
-    /// A request for this is started. `current` if its sender is the latest leader.
-    pub fn say(&mut self, told: Told, current: bool) -> Result<(), String> {
-        let Told { uid, sequence, change, content, rv } = told;
+    /// A newer object of the same name was told.
+    pub fn knows_successor(&self, uid: u8) -> bool {
+        let place = self.said.get(&uid).map(|told| told.place);
+        self.said.range(uid + 1..).any(|(_, told)| Some(told.place) == place)
+    }
+
+    /// It may have heard that the object is gone, and hears of an update.
+    pub fn is_surprised_by(&self, told: Told) -> bool {
+        let before = self.said.get(&told.uid).filter(|before| before.sequence < told.sequence);
+        told.change == Change::Updated && before.is_some_and(|before| before.change == Change::Removed)
+    }
+
+    /// A request for this is started. `current` if its sender is the latest leader; with `old_lists` an object that the
+    /// endpoint heard the end of may come back for a while.
+    pub fn say(&mut self, told: Told, current: bool, old_lists: bool) -> Result<(), String> {
+        let Told { uid, sequence, change, content, place: _, rv } = told;
         if content.is_none() != (change == Change::Removed) {
             return Err(format!("{change:?} of uid-{uid} tells {content:?}"));
         }
         let Some(highest) = self.said.get(&uid).copied().filter(|highest| highest.sequence >= sequence) else {
-            let before = self.said.insert(uid, told).map_or(0, |before| before.rv);
-            if before <= rv {
-                return Ok(());
-            }
-            return Err(format!("uid-{uid} is told as of {rv} after it was told as of {before}"));
+            let before = self.said.insert(uid, told);
+            return match before {
+                Some(before) if before.rv > rv && !old_lists => Err(format!("{told} is told after {before}")),
+                Some(_) | None => Ok(()),
+            };
         };
         if highest.sequence > sequence {
             // An old leader may be late, and a new one never.

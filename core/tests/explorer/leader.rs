@@ -11,6 +11,8 @@ use crate::world::Model;
 
 /// One for each watch, the namespace, and the subscription: within one nothing overtakes, between them everything may.
 pub const FEEDS: usize = 4;
+/// The last is the subscription.
+pub const PLANS: usize = 3;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Leader {

@@ -1,20 +1,30 @@
 //! What may happen next in a world.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use changehook_core::plan::Change;
 
 use crate::cluster::Edit;
 use crate::durable::brief;
+use crate::duty::Moment;
 use crate::endpoint::Told;
-use crate::leader::{Commit, Doing, Leader, Local};
+use crate::leader::{Commit, Doing, Leader, Local, PLANS};
 use crate::operator::Answer;
+use crate::oracle::subsets;
 use crate::world::{Model, World};
 
 /// One step of a path.
 #[derive(Clone, Copy, Debug)]
 pub enum Move {
     Edit(Edit),
-    /// A leader takes over; `true` if another one is still alive.
-    Start(bool),
+    /// A leader takes over.
+    Start {
+        rival: bool,
+        stale: bool,
+    },
+    /// The ledger is set back to a copy.
+    Restore,
     /// A commit that outlived its writer.
     CommitLands(u32),
     Leader(usize, Doing),
@@ -40,9 +50,13 @@ impl Model {
         if world.budget.edits == 0 {
             return;
         }
-        for edited in &*self.edits(world.cluster) {
+        let moment = self.moment(world);
+        for edited in &*self.edits(world.cluster, moment) {
             let mut next = World { cluster: edited.cluster, ..*world };
             next.budget.edits -= 1;
+            if world.budget.stale > 0 {
+                next.past = (world.cluster, edited.feed, edited.news);
+            }
             for leader in next.leaders.iter_mut().filter(|leader| **leader != 0) {
                 *leader = self.with_news(*leader, edited.feed, edited.news);
             }
@@ -50,18 +64,47 @@ impl Model {
         }
     }
 
+    /// A list that is older than what the ledger says of its source is not looked at.
+    fn may_start_from_past(&self, world: &World) -> bool {
+        let (past, ..) = world.past;
+        let highest = self.ledgers.get(world.ledger).entries.sources.values().copied().max().unwrap_or(0);
+        world.past != World::NO_PAST && (self.setup.new_sources || u64::from(self.clusters.get(past).rv) >= highest)
+    }
+
+    /// What matters of the time of an edit, where it does.
+    fn moment(&self, world: &World) -> Moment {
+        if !self.setup.adopts {
+            return Moment { ready: true, unheard: false, plan_unheard: false };
+        }
+        let live = self.current(world).is_none_or(|leader| self.automaton.state(leader.operator).live);
+        let alive = world.leaders.iter().filter(|leader| **leader != 0).map(|leader| self.leaders.get(*leader));
+        let unheard = alive.clone().any(|leader| leader.feeds.iter().any(|feed| !feed.is_empty()));
+        let plan_unheard = alive.clone().any(|leader| !leader.feeds[PLANS].is_empty());
+        Moment { ready: live && self.ledgers.get(world.ledger).is_ready(), unheard, plan_unheard }
+    }
+
     fn takeovers(&mut self, world: &World, steps: &mut Vec<Step>) {
-        let term = self.ledgers.get(world.ledger).term;
-        let [first, second] = world.leaders.map(|leader| (leader != 0).then(|| self.leaders.get(leader).term));
-        let full = first.is_some() && second.is_some();
-        let led = [first, second].contains(&Some(term));
-        if full || (led && world.budget.rivals == 0) {
+        let [first, second] = world.leaders.map(|leader| leader != 0);
+        let led = self.current(world).is_some();
+        if (first && second) || (led && world.budget.rivals == 0) {
             return;
         }
         let mut next = *world;
         next.budget.rivals -= u8::from(led);
-        let begun = if led && !self.setup.old_leaders_go_on { self.depose(next) } else { Ok(next) };
-        steps.push((Move::Start(first.is_some()), begun.and_then(|world| self.begin(world))));
+        let vacant = if led && !self.setup.old_leaders_go_on { self.depose(next) } else { Ok(next) };
+        let begun = vacant.clone().and_then(|world| self.begin(world, false));
+        steps.push((Move::Start { rival: led, stale: false }, begun));
+        if world.budget.stale > 0 && self.may_start_from_past(world) {
+            let begun = vacant.and_then(|world| self.begin(world, true));
+            steps.push((Move::Start { rival: led, stale: true }, begun));
+        }
+        if !first && world.budget.restores > 0 {
+            next.budget.restores -= 1;
+            let ledger = self.ledgers.get(world.ledger).set_back_to(&self.copy);
+            let ledger = self.add_ledger(ledger);
+            self.set_ledger(&mut next, ledger);
+            steps.push((Move::Restore, Ok(next)));
+        }
     }
 
     /// The leader is alive and about to lose the ledger. From then on each of its commits is refused, so all that anybody
@@ -74,18 +117,24 @@ impl Model {
             let learns = self.learns(&leader, batch);
             world = self.follow(world, 0, &learns)?;
         }
-        Ok(self.exit(world, 0))
+        let exits = self.exit(world, 0);
+        exits.into_iter().next().ok_or_else(|| "it does not exit".to_owned())
     }
 
     /// A leader claims the ledger; the lists it starts from are what the cluster is now.
-    pub fn begin(&mut self, mut world: World) -> Result<World, String> {
+    pub fn begin(&mut self, mut world: World, stale: bool) -> Result<World, String> {
         let claimed = self.ledgers.get(world.ledger).claimed();
         let mut leader =
             Leader { term: claimed.term, version: claimed.version, durable: claimed.entries.seq, ..Leader::default() };
         let ledger = self.add_ledger(claimed);
         self.set_ledger(&mut world, ledger);
-        for (feed, list) in self.lists(world.cluster) {
-            leader.feeds[feed as usize].push(list);
+        let (past, feed, news) = world.past;
+        for (kind, list) in self.lists(if stale { past } else { world.cluster }) {
+            leader.feeds[kind as usize].push(list);
+        }
+        if stale {
+            world.budget.stale -= 1;
+            leader.feeds[feed as usize].push(news);
         }
         let Self { automaton, setup, ledgers, clusters, .. } = self;
         let reaction = automaton.start(setup, ledger, ledgers.get(ledger), clusters.get(world.cluster))?;
@@ -102,10 +151,10 @@ impl Model {
         }
         for batch in self.strays.get(world.strays).commits.clone() {
             let version = self.ledgers.get(world.ledger).version;
-            if let Some(ledger) = self.landed(world.ledger, version, batch) {
+            if let Some(landed) = self.landed(world.ledger, version, batch) {
                 let mut next = *world;
-                self.set_ledger(&mut next, ledger);
-                steps.push((Move::CommitLands(batch), Ok(next)));
+                let landed = landed.map(|ledger| self.set_ledger(&mut next, ledger));
+                steps.push((Move::CommitLands(batch), landed.map(|()| next)));
             }
         }
     }
@@ -115,11 +164,18 @@ impl Model {
         for local in &*self.locals(world.leaders[at]) {
             let mut next = *world;
             if let Doing::CommitArrives(batch) = local.doing {
-                let Some(ledger) = self.landed(world.ledger, version, batch) else {
-                    steps.push((Move::Leader(at, local.doing), Ok(self.exit(next, at))));
-                    continue;
-                };
-                self.set_ledger(&mut next, ledger);
+                match self.landed(world.ledger, version, batch) {
+                    Some(Ok(ledger)) => self.set_ledger(&mut next, ledger),
+                    Some(Err(wrong)) => {
+                        steps.push((Move::Leader(at, local.doing), Err(wrong)));
+                        continue;
+                    }
+                    None => {
+                        let exits = self.exit(next, at);
+                        steps.extend(exits.into_iter().map(|next| (Move::Leader(at, local.doing), Ok(next))));
+                        continue;
+                    }
+                }
             }
             steps.push((Move::Leader(at, local.doing), self.follow(next, at, local)));
         }
@@ -127,9 +183,10 @@ impl Model {
             self.answers(world, at, steps);
         }
         if world.budget.crashes > 0 {
-            let mut next = self.exit(*world, at);
+            let mut next = *world;
             next.budget.crashes -= 1;
-            steps.push((Move::Crash(at), Ok(next)));
+            let exits = self.exit(next, at);
+            steps.extend(exits.into_iter().map(|next| (Move::Crash(at), Ok(next))));
         }
     }
 
@@ -141,17 +198,25 @@ impl Model {
             for answer in [Answer::Good, Answer::Lost, Answer::Refused] {
                 let mut next = *world;
                 next.budget.answers -= 1;
-                match answer {
-                    Answer::Good => self.arrive(&mut next, told),
+                let nexts = match answer {
+                    Answer::Good => {
+                        self.arrive(&mut next, told);
+                        vec![next]
+                    }
                     Answer::Lost if next.budget.lost > 0 => {
                         next.budget.lost -= 1;
-                        self.lose_sight(&mut next, &[told]);
+                        self.lose_sight(next, [told].into())
                     }
-                    Answer::Refused if next.budget.refused > 0 => next.budget.refused -= 1,
+                    Answer::Refused if next.budget.refused > 0 => {
+                        next.budget.refused -= 1;
+                        vec![next]
+                    }
                     Answer::Lost | Answer::Refused => continue,
-                }
+                };
                 let local = self.answered(number, attempt, answer);
-                steps.push((Move::Leader(at, local.doing), self.follow(next, at, &local)));
+                for next in nexts {
+                    steps.push((Move::Leader(at, local.doing), self.follow(next, at, &local)));
+                }
             }
         }
     }
@@ -173,22 +238,28 @@ impl Model {
             if current && !ledger.has_sending(told.uid, told.sequence) {
                 return Err(format!("{told} is sent, and the ledger has no record of it"));
             }
+            if current && ledger.has_newer(told) {
+                return Err(format!("{told} is told, and something newer was acknowledged"));
+            }
+            let departed = &self.clusters.get(world.cluster).departed;
+            if told.change == Change::Removed && self.setup.blurs() && !departed.contains(&told.uid) {
+                return Err(format!("{told} is told, and it was there all the time"));
+            }
             let mut endpoint = self.endpoints.get(world.endpoint).clone();
-            endpoint.say(told, current)?;
+            self.setup.check_change(&endpoint, told)?;
+            endpoint.say(told, current, self.setup.new_sources)?;
             world.endpoint = self.endpoints.add(endpoint);
         }
         Ok(())
     }
 
     /// The leader is no more; what it had under way may still arrive.
-    fn exit(&mut self, mut world: World, at: usize) -> World {
+    fn exit(&mut self, mut world: World, at: usize) -> Vec<World> {
         let leader = self.leaders.get(world.leaders[at]).clone();
         world.leaders[at] = 0;
         if at == 0 {
             world.leaders = [world.leaders[1], 0];
         }
-        let unanswered: Vec<Told> = leader.requests.iter().map(|attempt| self.automaton.told(*attempt)).collect();
-        self.lose_sight(&mut world, &unanswered);
         if let Some(Commit { batch, landed: false }) = leader.commit
             && leader.version == self.ledgers.get(world.ledger).version
         {
@@ -196,15 +267,26 @@ impl Model {
             strays.commits.insert(batch);
             world.strays = self.strays.add(strays);
         }
-        world
+        let unanswered = leader.requests.iter().map(|attempt| self.automaton.told(*attempt)).collect();
+        self.lose_sight(world, unanswered)
     }
 
     /// Nobody will ever know whether these arrive, or when.
-    fn lose_sight(&mut self, world: &mut World, requests: &[Told]) {
+    fn lose_sight(&mut self, mut world: World, requests: BTreeSet<Told>) -> Vec<World> {
+        if self.setup.by_name {
+            // Whatever arrives, does so now.
+            let arrived = subsets(&requests).into_iter().map(|requests| {
+                let mut next = world;
+                requests.into_iter().for_each(|told| self.arrive(&mut next, told));
+                next
+            });
+            return arrived.collect();
+        }
         let endpoint = self.endpoints.get(world.endpoint);
         let mut strays = self.strays.get(world.strays).clone();
-        strays.requests.extend(requests.iter().filter(|told| !endpoint.ignores(**told)));
+        strays.requests.extend(requests.into_iter().filter(|told| !endpoint.ignores(*told)));
         world.strays = self.strays.add(strays);
+        vec![world]
     }
 
     /// The endpoint has a request for certain; strays that it would ignore from now on are forgotten.
@@ -238,8 +320,11 @@ impl Model {
         let commit = |batch: u32| brief(self.automaton.batches.get(batch));
         match step {
             Move::Edit(edit) => format!("edit: {edit:?}"),
-            Move::Start(false) => "a leader starts".to_owned(),
-            Move::Start(true) => "a RIVAL takes over".to_owned(),
+            Move::Start { rival, stale } => {
+                let who = if rival { "a RIVAL takes over" } else { "a leader starts" };
+                format!("{who}{}", if stale { ", with an OLD list" } else { "" })
+            }
+            Move::Restore => "the ledger is SET BACK to a copy".to_owned(),
             Move::CommitLands(batch) => format!("a late commit arrives: {}", commit(batch)),
             Move::Crash(at) => format!("[{at}] CRASHES"),
             Move::Leader(at, doing) => {
@@ -258,7 +343,8 @@ impl Model {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let content = self.content.map_or("", |content| if content == 0 { " A" } else { " B" });
+        let states = [" A", " B", " A without label", " B without label"];
+        let content = self.content.map_or("", |content| states[content as usize % 4]);
         write!(f, "#{} {:?} uid-{}{content} rv {}", self.sequence, self.change, self.uid, self.rv)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use changehook_core::Now;
-use changehook_core::engine::{Action, Attempt, Batch, Engine};
+use changehook_core::engine::{Action, Attempt, Batch, BreakerState, Engine};
 use changehook_core::object::SourceEvent;
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::Plan;
@@ -44,6 +44,9 @@ pub struct Wishes {
     pub requests: Vec<Attempt>,
 }
 
+/// Of requests, at once, for one or two objects.
+const FAR_TOO_MANY: usize = 8;
+
 #[derive(Clone)]
 pub struct Operator {
     engine: Engine,
@@ -65,7 +68,9 @@ impl Operator {
             plan,
             namespace,
         };
-        operator.assign(setup, false);
+        let mut plan = setup.plan(plan).clone();
+        plan.claims.witness = setup.witness(ledger);
+        operator.assign(setup, plan, false);
         let wishes = operator.pump();
         (operator, wishes)
     }
@@ -79,9 +84,9 @@ impl Operator {
             }
             Input::Hears(News::Plan(plan)) => {
                 self.plan = *plan;
-                self.assign(setup, true);
+                self.assign(setup, setup.plan(*plan).clone(), true);
             }
-            Input::Hears(news @ (News::Upsert(_) | News::Deleted(..) | News::List(..))) => {
+            Input::Hears(news @ (News::Upsert(_) | News::Blurred(_) | News::Deleted(..) | News::List(..))) => {
                 for event in news.events(setup) {
                     self.hear(setup, news.feed(setup), event);
                 }
@@ -107,7 +112,10 @@ impl Operator {
 
     fn pump(&mut self) -> Wishes {
         let mut wishes = Wishes::default();
-        while let Some(action) = self.engine.poll(self.now) {
+        // An engine that is broken may go on for ever.
+        while wishes.requests.len() < FAR_TOO_MANY
+            && let Some(action) = self.engine.poll(self.now)
+        {
             match action {
                 Action::Fold => unreachable!("nothing is sealed here"),
                 Action::Commit(batch) => wishes.commit = Some(batch),
@@ -118,8 +126,7 @@ impl Operator {
         wishes
     }
 
-    fn assign(&mut self, setup: &Setup, edited: bool) {
-        let plan = setup.plan(self.plan);
+    fn assign(&mut self, setup: &Setup, plan: Plan, edited: bool) {
         self.engine.plan(self.now, plan.clone());
         let seen = self.look_again(setup);
         self.show(seen, edited);
@@ -148,12 +155,18 @@ impl Operator {
     }
 
     fn hear(&mut self, setup: &Setup, kind: u8, event: SourceEvent) {
-        let mut seen = Vec::new();
         let source = source(kind);
+        match &event {
+            SourceEvent::Upsert(row) => self.engine.source_at(&source, row.rv),
+            SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.engine.source_at(&source, *rv),
+            SourceEvent::ListStarted | SourceEvent::Unreadable(_) | SourceEvent::KindAbsent => {}
+        }
+        let mut seen = Vec::new();
         let synced = self.select(|selection| selection.apply(&source, event, &mut seen));
         self.show(seen, false);
         if let Some(synced) = synced {
-            self.engine.conclude(self.now, &setup.plan(self.plan).id, &source.gvk.group_kind(), &synced);
+            let id = &setup.plan(self.plan).id;
+            self.engine.conclude(self.now, id, &source.gvk.group_kind(), &synced);
         }
     }
 
@@ -188,8 +201,17 @@ impl Operator {
         self.engine.wake_at().is_some_and(|at| at < NEVER)
     }
 
-    pub fn audit(&self) -> Vec<String> {
-        self.engine.audit()
+    pub fn agrees_with_itself(&self) -> Result<(), String> {
+        let findings = self.engine.audit();
+        let error = || format!("the engine disagrees with itself: {}", findings.join("; "));
+        if findings.is_empty() { Ok(()) } else { Err(error()) }
+    }
+
+    /// It has nothing left to do, and waits for no outage to end.
+    pub fn rests(&self, plan: &Plan) -> bool {
+        let view = self.engine.view(self.now, &plan.id);
+        let healthy = view.is_some_and(|view| view.endpoint.breaker == BreakerState::Closed);
+        healthy && !self.wakes() && self.engine.is_drained() && self.is_at_rest(plan).is_ok()
     }
 
     /// The plan it has.
@@ -216,7 +238,9 @@ impl Operator {
     pub fn parked(&self, plan: &Plan) -> Vec<u8> {
         let view = self.engine.view(self.now, &plan.id);
         let samples = view.into_iter().flat_map(|view| view.parked_samples);
-        samples.map(|sample| number(&sample.uid)).collect()
+        let mut parked: Vec<u8> = samples.map(|sample| number(&sample.uid)).collect();
+        parked.sort_unstable();
+        parked
     }
 }
 

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use changehook_core::engine::Settings;
-use changehook_core::plan::{ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId};
+use changehook_core::plan::{
+    ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId, Witness,
+};
 use changehook_core::retry::RetryPolicy;
 
 use crate::cluster::{Edit, Object, kind};
+use crate::durable::Ledger;
+use crate::endpoint::{Endpoint, Told};
 
 /// How often each thing may still happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,6 +25,10 @@ pub struct Budget {
     pub refused: u8,
     /// Leaders that take over from one that is alive.
     pub rivals: u8,
+    /// Leaders whose first list is older than the last change.
+    pub stale: u8,
+    /// The ledger is made from an old copy again.
+    pub restores: u8,
 }
 
 pub struct Setup {
@@ -33,6 +41,12 @@ pub struct Setup {
     pub budget: Budget,
     /// A leader that was taken over from goes on in every way it can, instead of in the ways that make a difference.
     pub old_leaders_go_on: bool,
+    /// The endpoint may know objects by their names alone; then no request outlives its connection.
+    pub by_name: bool,
+    /// Some objects may be adopted, so that it matters who must not be.
+    pub adopts: bool,
+    /// Each leader watches by a source of its own, of which no version is known.
+    pub new_sources: bool,
 }
 
 /// Every wait is as long as that, so that time passes in equal steps.
@@ -52,6 +66,9 @@ impl Setup {
             edits: Vec::new(),
             budget,
             old_leaders_go_on: false,
+            by_name: false,
+            adopts: false,
+            new_sources: false,
         };
         setup.plans.push(setup.plan_of("x"));
         setup
@@ -106,6 +123,27 @@ impl Setup {
         let row = object.row(self.kind_of(object.place));
         let interest = self.plan(plan).interests.iter().find(|interest| interest.gvk == *row.gvk);
         interest.is_some_and(|interest| interest.selector.matches(&row))
+    }
+
+    /// Whether there are objects that cannot be read.
+    pub fn blurs(&self) -> bool {
+        self.edits.iter().any(|edit| matches!(edit, Edit::Blur(_)))
+    }
+
+    /// Whether anything may be given up here.
+    pub fn parks(&self) -> bool {
+        self.budget.refused > 0 || self.plans.iter().any(|plan| u32::from(self.budget.lost) > plan.retry.max_retries)
+    }
+
+    /// Where nothing is lost and nothing adopted, no endpoint hears of an update that may have heard of the end.
+    pub fn check_change(&self, endpoint: &Endpoint, told: Told) -> Result<(), String> {
+        let wrong = self.budget.restores == 0 && !self.adopts && endpoint.is_surprised_by(told);
+        if wrong { Err(format!("{told} is told to an endpoint that may know that it is gone")) } else { Ok(()) }
+    }
+
+    /// What the status tells a new leader of the ledger's past.
+    pub fn witness(&self, ledger: &Ledger) -> Option<Witness> {
+        (self.budget.restores > 0 && ledger.witness > 0).then_some(Witness { sequence: ledger.witness })
     }
 
     pub fn plan(&self, number: u8) -> &Plan {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::automaton::Automaton;
 use crate::cluster::{Cluster, News};
 use crate::durable::Ledger;
+use crate::duty::{self, Moment};
 use crate::endpoint::{Endpoint, Told};
 use crate::intern::{Pool, Set, Table};
 use crate::leader::{Leader, Local};
@@ -21,7 +22,14 @@ pub struct World {
     pub strays: u32,
     /// In order of their claims; 0 where there is none.
     pub leaders: [u32; 2],
+    /// The cluster before its last change, and what there was to hear of that; only where a list may be so old.
+    pub past: (u32, u8, u32),
     pub budget: Budget,
+}
+
+impl World {
+    /// There was no change yet.
+    pub const NO_PAST: (u32, u8, u32) = (u32::MAX, 0, 0);
 }
 
 /// What outlived its sender.
@@ -44,13 +52,15 @@ pub struct Model {
     pub endpoints: Pool<Endpoint>,
     pub strays: Pool<Strays>,
     pub leaders: Pool<Leader>,
-    pub edits: Table<u32, Rc<[Edited]>>,
+    pub edits: Table<(u32, Moment), Rc<[Edited]>>,
+    /// What the ledger may be set back to.
+    pub copy: Rc<Ledger>,
     pub locals: Table<u32, Rc<[Local]>>,
     pub answers: Table<(u32, u32, Answer), Local>,
     pub heard: Table<(u32, u8, u32), u32>,
     pub arrivals: Table<(u32, Told), u32>,
     pub checked: Set<u64>,
-    landings: Table<(u32, u32), Option<u32>>,
+    landings: Table<(u32, u32), Result<u32, String>>,
     settlements: Table<(u32, u32), Rc<Result<Settlement, String>>>,
 }
 
@@ -76,6 +86,7 @@ impl Model {
             strays: Pool::default(),
             leaders: Pool::default(),
             edits: Table::default(),
+            copy: Rc::default(),
             locals: Table::default(),
             answers: Table::default(),
             heard: Table::default(),
@@ -96,17 +107,17 @@ impl Model {
     }
 
     /// What the ledger is once the batch, made on top of its version `base`, has landed; `None` if it is refused.
-    pub fn landed(&mut self, ledger: u32, base: u8, batch: u32) -> Option<u32> {
+    pub fn landed(&mut self, ledger: u32, base: u8, batch: u32) -> Option<Result<u32, String>> {
         if self.ledgers.get(ledger).version != base {
             return None;
         }
         if let Some(landed) = self.landings.get(&(ledger, batch)) {
-            return *landed;
+            return Some(landed.clone());
         }
-        let next = self.ledgers.get(ledger).landed(base, self.automaton.batches.get(batch));
+        let next = self.ledgers.get(ledger).landed(self.automaton.batches.get(batch));
         let next = next.map(|next| self.add_ledger(next));
-        self.landings.insert((ledger, batch), next);
-        next
+        self.landings.insert((ledger, batch), next.clone());
+        Some(next)
     }
 
     pub fn settlement(&mut self, ledger: u32, cluster: u32) -> Rc<Result<Settlement, String>> {
@@ -115,20 +126,22 @@ impl Model {
         Rc::clone(settlements.entry((ledger, cluster)).or_insert_with(settled))
     }
 
-    /// What may be done to a cluster.
-    pub fn edits(&mut self, cluster: u32) -> Rc<[Edited]> {
-        if let Some(edits) = self.edits.get(&cluster) {
+    /// What may be done to a cluster at that moment.
+    pub fn edits(&mut self, cluster: u32, moment: Moment) -> Rc<[Edited]> {
+        if let Some(edits) = self.edits.get(&(cluster, moment)) {
             return Rc::clone(edits);
         }
         let mut edits = Vec::new();
         for (edit, what) in self.setup.edits.clone().into_iter().enumerate() {
-            let Some((after, news)) = self.clusters.get(cluster).edited(what) else { continue };
+            let before = self.clusters.get(cluster);
+            let Some((mut after, news)) = before.edited(what) else { continue };
+            duty::note(&self.setup, before, &mut after, what, moment);
             let feed = news.feed(&self.setup);
             let news = self.automaton.inputs.add(news.into());
             edits.push(Edited { edit, cluster: self.clusters.add(after), feed, news });
         }
         let edits: Rc<[Edited]> = edits.into();
-        self.edits.insert(cluster, Rc::clone(&edits));
+        self.edits.insert((cluster, moment), Rc::clone(&edits));
         edits
     }
 

@@ -56,6 +56,23 @@ impl Kind {
         (rv, events)
     }
 
+    /// The object is there, and `matched` whenever anything was said of it.
+    pub fn has_always(&self, uid: &str, matched: impl Fn(&Row) -> bool) -> bool {
+        let said = self.past.iter().filter_map(|(_, event, _)| match event {
+            Some(SourceEvent::Upsert(row)) if *row.uid == *uid => Some(row),
+            _ => None,
+        });
+        self.objects.iter().flatten().any(|row| *row.uid == *uid) && said.into_iter().all(|row| matched(row))
+    }
+
+    /// What the object was in that version.
+    pub fn content_of(&self, uid: &str, rv: u64) -> Option<u8> {
+        self.past.iter().find_map(|(_, event, _)| match event {
+            Some(SourceEvent::Upsert(row)) if *row.uid == *uid && row.rv == rv => Some(content(row)),
+            _ => None,
+        })
+    }
+
     pub fn name_of(&self, name: usize) -> ObjectName {
         ObjectName { namespace: Some(TEAM.to_owned()), name: self.names[name % self.objects.len()].to_string() }
     }

@@ -4,7 +4,7 @@ use changehook_core::engine::Batch;
 use changehook_core::event::fingerprint;
 use changehook_core::ledger::{Entries, Fact, Record};
 use changehook_core::object::{Digest, ObjectKey};
-use changehook_core::plan::ChangeTypes;
+use changehook_core::plan::{Change, ChangeTypes};
 
 use crate::brief;
 use crate::durable::{Folding, Outcome, Put};
@@ -12,6 +12,8 @@ use crate::endpoint::{self, Declared, number_of};
 use crate::schedule::Fate;
 use crate::world::World;
 
+/// While a commit takes longer than this nothing may be sent.
+pub const LONGEST_COMMIT: u64 = 5_000;
 /// An acknowledgement may wait this long for company.
 const PATIENCE: u64 = 2_000;
 
@@ -24,6 +26,7 @@ impl World {
         }
         let leader = &mut self.leaders[at];
         assert!(leader.queued.is_none(), "two commits at once");
+        leader.committing_since = Some(self.now.mono);
         if leader.put.is_some() {
             leader.queued = Some(batch);
         } else {
@@ -98,6 +101,7 @@ impl World {
         let usage = self.durable.landed(&mut leader.hold);
         match &put.batch {
             Some(batch) => {
+                leader.committing_since = None;
                 leader.engine.stored(self.now, usage);
                 leader.engine.committed(self.now, batch.number);
             }
@@ -157,8 +161,12 @@ impl World {
             referee.reads(number, record);
         }
         match &record.fact {
-            Fact::Sending { object, change, fp, .. } => {
+            Fact::Sending { object, change, rv, fp, .. } => {
                 assert!(is_open(object).is_none(), "declared while its baseline is open");
+                let end = *change == Change::Removed;
+                let needless = *change == Change::Updated && self.has_it(number, object, *rv, entry(object), resync);
+                assert!(!needless, "told again, and the endpoint has acknowledged just that");
+                assert!(!end || !self.was_always_selected(number, object), "told to be gone, and always was there");
                 if let Some(entry) = entry(object) {
                     let same = |sending: &changehook_core::ledger::Sending| {
                         // What was declared before everything was asked for again is declared again.
@@ -193,6 +201,8 @@ impl World {
             }
             Fact::Adopt { object, rv, fp, .. } => {
                 assert!(!self.setup.notify || !usual, "adopted, although it should be told");
+                let told = self.endpoints[number].track(number_of(&object.uid)).lost;
+                assert!(!told || !self.is_as_it_was(number), "adopted, although it was told before it was lost");
                 if usual {
                     assert!(entry(object).is_none(), "adopted although it is known");
                     let mark = is_open(object).expect("adopted after the baseline was closed");

@@ -50,6 +50,8 @@ pub struct Track {
     pub adopted: Option<(u64, u64)>,
     /// Must never be adopted: an edit met it selected, and left it so.
     pub promised: bool,
+    /// It was told, and then what was known of it was lost.
+    pub lost: bool,
     /// Taken out of the selection by an edit at that sequence: the endpoint is not told.
     pub silenced: Option<u64>,
     /// Its Removed was tried and failed.

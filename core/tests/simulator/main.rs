@@ -35,6 +35,7 @@ mod counts;
 mod durable;
 mod edits;
 mod endpoint;
+mod mutants;
 mod oracle;
 mod patterns;
 mod play;
@@ -56,7 +57,7 @@ mod world;
 use changehook_core::plan::ChangeTypes;
 use changehook_core::proof::Mark;
 use play::Watch;
-use schedule::{Edits, Finish, Schedule, Step};
+use schedule::{Edit, Edits, Finish, Schedule, Step};
 use volume::Volume;
 
 /// As many as two cores play in about four minutes.
@@ -76,18 +77,26 @@ fn whatever_happens_each_endpoint_ends_with_exactly_the_selected_objects() {
     assert!(rare.is_empty() || floor < 500, "branches that are passed too rarely: {rare:?}");
 }
 
+/// Without what is not in the reference model; false if that is all that the schedule is about.
+fn for_the_model(schedule: &mut Schedule) -> bool {
+    let setup = &mut schedule.setup;
+    if setup.edits == Edits::All {
+        setup.edits = Edits::Sending;
+    }
+    (setup.notify, setup.discard, setup.losses, setup.room) = (false, false, None, u64::MAX);
+    setup.strangers = false;
+    schedule.steps.retain(|step| match step {
+        Step::Edit { edit, .. } | Step::EditedWhileDown { edit, .. } => !matches!(edit, Edit::Resync { .. }),
+        Step::SetBack { .. } => false,
+        _ => true,
+    });
+    setup.changes == ChangeTypes::ALL && !setup.change_types
+}
+
 #[test]
 fn the_reference_model_decides_as_the_engine_does() {
     let watch = Watch { refereed: true, told: false };
-    let adapt = |schedule: &mut Schedule| {
-        let setup = &mut schedule.setup;
-        if setup.edits == Edits::All {
-            setup.edits = Edits::Sending;
-        }
-        (setup.notify, setup.discard, setup.losses, setup.room) = (false, false, None, u64::MAX);
-        schedule.steps.retain(|step| !matches!(step, Step::SetBack { .. }));
-        setup.changes == ChangeTypes::ALL && !setup.change_types
-    };
+    let adapt = for_the_model;
     let tally = Volume { watch, adapt, first_seed: 5_000_000, ..Volume::of(120_000) }.play();
     assert!(tally.schedules >= 100_000, "{}", tally.schedules);
 }

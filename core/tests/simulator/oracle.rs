@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use changehook_core::ledger::Entry;
+use changehook_core::object::ObjectKey;
+use changehook_core::plan::ChangeTypes;
+
 use crate::cluster::content;
 use crate::endpoint::{Track, name_of, number_of};
 use crate::world::World;
@@ -16,6 +20,30 @@ impl World {
             selected.extend(rows.map(|row| (number_of(&row.uid), content(row), at, name_of(row))));
         }
         selected
+    }
+
+    /// It exists, and neither an edit nor a label ever took it out of the selection.
+    pub fn was_always_selected(&self, number: usize, object: &ObjectKey) -> bool {
+        let plan = &self.plans[number];
+        plan.generation == 1
+            && plan.interests.iter().any(|interest| {
+                let kind = self.kinds.iter().find(|kind| *kind.gvk == interest.gvk).unwrap();
+                interest.gvk.group_kind() == *object.kind
+                    && kind.has_always(&object.uid, |row| interest.selector.matches(row))
+            })
+    }
+
+    /// Every change is told, and the subscription was never edited.
+    pub fn is_as_it_was(&self, number: usize) -> bool {
+        self.setup.changes == ChangeTypes::ALL && !self.setup.change_types && self.plans[number].generation == 1
+    }
+
+    /// The last that the endpoint was told, and acknowledged, is what this version of the object is.
+    pub fn has_it(&self, number: usize, object: &ObjectKey, rv: u64, entry: Option<&Entry>, resync: u64) -> bool {
+        let Some(Entry { acked: Some(acked), sending: None, .. }) = entry else { return false };
+        let Some(track) = self.endpoints[number].tracks.get(number_of(&object.uid)) else { return false };
+        let content = self.kinds.iter().find_map(|kind| kind.content_of(&object.uid, rv));
+        acked.rv > 0 && acked.seq >= resync && acked.seq == track.highest && content.is_some() && content == track.holds
     }
 
     fn parked(&self, number: usize) -> BTreeSet<usize> {

@@ -39,6 +39,7 @@ pub fn schedule(seed: u64) -> Schedule {
         poor: random.one_in(10),
         room: if random.one_in(14) { 2 } else { u64::MAX },
         strangers: random.one_in(50),
+        gullible: finish != Finish::Restarted && random.one_in(8),
         crashes: true,
         edits: if finish == Finish::WithoutEnds { Edits::None } else { Edits::All },
         change_types: finish == Finish::Touched,

@@ -111,7 +111,7 @@ impl Slot {
             (Known::Selected { content, .. }, acked) => {
                 let fp = fps[usize::from(content)];
                 let adoptable = matches!(baseline, Baseline::Open(mark) if rv <= mark);
-                let change = if acked.is_none() || self.sending.is_some_and(|s| s.change == Change::Removed) {
+                let change = if acked.is_none() || self.sending.is_some_and(|s| s.change != Change::Updated) {
                     Change::New
                 } else {
                     Change::Updated

@@ -36,6 +36,8 @@ pub struct Setup {
     pub room: u64,
     /// The ledger is full of subscriptions that are gone.
     pub strangers: bool,
+    /// Lists from before what was seen are believed: only the slots guard against them.
+    pub gullible: bool,
     pub crashes: bool,
     pub edits: Edits,
     /// Which changes are told may be edited; then the oracle cannot know what an endpoint was told.
@@ -64,6 +66,7 @@ impl Default for Setup {
             poor: false,
             room: u64::MAX,
             strangers: false,
+            gullible: false,
             crashes: true,
             edits: Edits::All,
             change_types: false,

@@ -2,6 +2,7 @@
 
 use changehook_core::engine::Attempt;
 use changehook_core::object::Unreadable;
+use changehook_core::plan::OnLoss;
 
 use crate::cluster::{KINDS, Kind};
 use crate::durable::Outcome;
@@ -37,6 +38,7 @@ impl World {
             Step::Damage { how, pick, bits } if self.setup.losses.is_some() => {
                 self.lose_leader(false, Fate::Fails, bits);
                 self.durable.damage(how, pick, self.setup.bulky);
+                self.note_what_was_told();
                 // It takes a while until somebody else has the Lease.
                 self.advance(10_000);
                 self.start();
@@ -163,6 +165,16 @@ impl World {
         assert!(self.leaders[at].unsaved.is_empty(), "stopped with an answer that is not durable");
         self.forsaken = true;
         self.start();
+    }
+
+    /// Of what was known when the status last said so, nothing may be adopted if it is lost now.
+    fn note_what_was_told(&mut self) {
+        for (status, endpoint) in self.status.iter().zip(&mut self.endpoints) {
+            let replayed = status.is_some() && self.setup.losses == Some(OnLoss::Replay);
+            for track in &mut endpoint.tracks {
+                track.lost = replayed && !track.declared.is_empty();
+            }
+        }
     }
 
     /// What was lost cannot be told: an end whose beginning nobody knows of, and what was acknowledged already.

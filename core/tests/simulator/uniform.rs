@@ -74,6 +74,7 @@ fn setup(random: &mut Random, seed: u64, finish: Finish) -> Setup {
         poor: random.one_in(8),
         room: if random.one_in(10) { 1 + random.below(3) } else { u64::MAX },
         strangers: random.one_in(60),
+        gullible: finish != Finish::Restarted && random.one_in(6),
         crashes: !random.one_in(8),
         edits: if finish == Finish::WithoutEnds {
             Edits::None

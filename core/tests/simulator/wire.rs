@@ -6,6 +6,7 @@ use changehook_core::engine::Attempt;
 use changehook_core::outcome::{Class, Failure, Outcome, Reason, of_status};
 use changehook_core::plan::Change;
 
+use crate::commits::LONGEST_COMMIT;
 use crate::endpoint::{About, Fate, about, key};
 use crate::schedule::Answer;
 use crate::world::World;
@@ -27,6 +28,8 @@ impl World {
         let leader = &mut self.leaders[at];
         let plan = leader.plans[number].as_ref().expect("sent for a subscription that is not there");
         assert!(!plan.suspended && !plan.held, "sent while it must not");
+        let commit_takes = leader.committing_since.map_or(0, |since| self.now.mono - since);
+        assert!(commit_takes < LONGEST_COMMIT, "sent while nobody knows what is durable");
         let others = leader.requests.iter().filter(|other| other.event.subscription == *id);
         let under_way = others.clone().count();
         assert!(others.clone().all(|other| about(other).object != object), "two requests under way for uid {object}");

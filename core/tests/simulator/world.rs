@@ -39,6 +39,8 @@ pub struct Leader {
     pub put: Option<Put>,
     /// To be written when that is done.
     pub queued: Option<Batch>,
+    /// When the commit under way was asked for.
+    pub committing_since: Option<u64>,
     pub folding: Option<Folding>,
     /// Requests under way.
     pub requests: Vec<Attempt>,
@@ -186,7 +188,7 @@ impl World {
         let (hold, durable) = self.durable.claim(self.claims);
         let mut settings = Settings { caps, ..Settings::default() };
         if self.setup.poor {
-            settings.allowance = Allowance { rate: 3_000, burst: 6_000 };
+            settings.allowance = Allowance { rate: 1_000, burst: 6_000 };
         }
         let room = self.setup.room;
         settings.limits = Limits { namespaced: room, cluster_wide: room, ..Limits::default() };
@@ -203,6 +205,7 @@ impl World {
             hold,
             put: None,
             queued: None,
+            committing_since: None,
             folding: None,
             requests: Vec::new(),
             leftovers: Vec::new(),

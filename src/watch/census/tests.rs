@@ -1,3 +1,5 @@
+//! When a list that lacks much of what was known is believed.
+
 use std::sync::Arc;
 
 use changehook_core::event;
@@ -33,7 +35,9 @@ fn of(names: &[&str]) -> Census {
 
 fn list(census: &mut Census, names: &[&str], rv: u64) {
     census.list_started();
-    names.iter().for_each(|name| census.shown(&row(name, 1)));
+    for name in names {
+        census.shown(&row(name, 1));
+    }
     census.list_ended(rv, &nothing_unreadable());
 }
 

@@ -1,18 +1,14 @@
 //! Replicas that compete for one Lease over an API server that is slow, loses answers, and applies writes late; each
 //! with a clock of its own, and each paused at times. Two must never act at the same moment.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::*;
-
-/// From which moment a renewal counts.
-#[derive(Clone, Copy, Debug)]
-enum Counts {
-    FromItsStart,
-    FromItsAnswer,
-}
+use crate::proof::break_rule;
 
 /// One try of one replica, in milliseconds.
 #[derive(Clone, Debug)]
@@ -49,7 +45,6 @@ struct Write {
 }
 
 struct World {
-    counts: Counts,
     record: Option<Record>,
     version: u64,
     writes: Vec<Write>,
@@ -59,7 +54,7 @@ struct World {
 }
 
 impl World {
-    fn new(counts: Counts, replicas: usize) -> Self {
+    fn new(replicas: usize) -> Self {
         let replica = |n: usize| Replica {
             name: format!("r{n}"),
             clock: 1_000_000 * n as u64,
@@ -68,7 +63,7 @@ impl World {
             acts_from: None,
         };
         let replicas = (0..replicas).map(replica).collect();
-        Self { counts, record: None, version: 0, writes: Vec::new(), replicas, now: 0, led: BTreeSet::new() }
+        Self { record: None, version: 0, writes: Vec::new(), replicas, now: 0, led: BTreeSet::new() }
     }
 
     fn acts(&self, replica: usize, now: u64) -> bool {
@@ -92,10 +87,7 @@ impl World {
             let answers: Vec<Write> =
                 self.writes.iter().filter(|write| write.answered_at == Some(at)).cloned().collect();
             for answer in answers {
-                let from = match self.counts {
-                    Counts::FromItsStart => answer.started,
-                    Counts::FromItsAnswer => at,
-                };
+                let from = if broken(Rule::LeaseCountsFromItsStart) { at } else { answer.started };
                 self.led.insert(answer.replica);
                 self.replicas[answer.replica].acts_from = Some(from);
             }
@@ -150,45 +142,75 @@ fn tries() -> impl Strategy<Value = Vec<Try>> {
     prop::collection::vec(one, 1..60)
 }
 
+/// Whether at most one acts at any moment.
+fn one_at_a_time(tries: &[Try], replicas: usize) -> Result<World, u64> {
+    let mut world = World::new(replicas);
+    if !tries.iter().all(|step| world.attempt(step)) {
+        return Err(world.now);
+    }
+    let end = world.now + 60_000;
+    if world.pass(end) { Ok(world) } else { Err(world.now) }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn two_replicas_never_act_at_once_whatever_is_slow_lost_or_paused(tries in tries()) {
-        let mut world = World::new(Counts::FromItsStart, 3);
-        for step in &tries {
-            prop_assert!(world.attempt(step), "two act at {}", world.now);
-        }
-        let end = world.now + 60_000;
-        prop_assert!(world.pass(end), "two act at {}", world.now);
+        let moment = one_at_a_time(&tries, 3).err();
+        prop_assert_eq!(moment, None, "two act");
     }
 }
 
 /// The renewal is sent at 0, applied at once and answered late; a rival that saw it applied may act before the answer is
 /// as old as the deadline.
-fn late_answer(counts: Counts) -> (bool, BTreeSet<usize>) {
-    let mut world = World::new(counts, 2);
+fn late_answer() -> [Try; 4] {
     let quick = |who, pause| Try { who, pause, read: 0, there: 0, back: 0, answered: true };
-    let steps = [
-        quick(0, 0),
-        Try { back: 9900, ..quick(0, 2000) },
-        // sees the renewal applied, then silence
-        quick(1, 100),
-        quick(1, 15_000),
-    ];
-    let ok = steps.iter().all(|step| world.attempt(step));
-    let end = world.now + 60_000;
-    (ok && world.pass(end), world.led)
+    // The rival sees the renewal applied, then silence.
+    [quick(0, 0), Try { back: 9900, ..quick(0, 2000) }, quick(1, 100), quick(1, 15_000)]
 }
 
 #[test]
 fn a_renewal_that_is_answered_late_counts_from_its_start_so_a_rival_finds_nobody_acting() {
-    let (alone, led) = late_answer(Counts::FromItsStart);
-    assert!(alone);
-    assert_eq!(led, [0, 1].into(), "one after the other");
+    let world = one_at_a_time(&late_answer(), 2).expect("nobody acts beside another");
+    assert_eq!(world.led, [0, 1].into(), "one after the other");
 }
 
 #[test]
 fn counted_from_its_answer_two_would_act_at_once() {
-    assert!(!late_answer(Counts::FromItsAnswer).0);
+    break_rule(Some(Rule::LeaseCountsFromItsStart));
+    let found = one_at_a_time(&late_answer(), 2).is_err();
+    break_rule(None);
+    assert!(found);
+}
+
+/// The rules of the Lease among the mutants; the others are in `core/tests/simulator`.
+#[test]
+fn no_rule_of_the_lease_is_broken_without_being_found_out() {
+    const MOST: u32 = 200_000;
+    for rule in Rule::OF_THE_LEASE {
+        let mut runner = TestRunner::new_with_rng(
+            ProptestConfig { cases: MOST, failure_persistence: None, ..ProptestConfig::default() },
+            TestRng::deterministic_rng(RngAlgorithm::ChaCha),
+        );
+        // What is played after the first find only cuts it down.
+        let (played, found) = (Cell::new(0_u32), Cell::new(false));
+        break_rule(Some(*rule));
+        let ended = runner.run(&tries(), |tries| {
+            played.set(played.get() + u32::from(!found.get()));
+            one_at_a_time(&tries, 3).map(drop).map_err(|at| {
+                found.set(true);
+                TestCaseError::fail(format!("two act at {at}"))
+            })
+        });
+        break_rule(None);
+        let Err(TestError::Fail(why, tries)) = ended else { panic!("{rule:?} is broken, and nobody notices") };
+        eprintln!("{:<28} {:>9} {:>6}  {why}", format!("{rule:?}"), played.get(), tries.len());
+        if std::env::var_os("TRACE").is_some() {
+            for step in &tries {
+                eprintln!("    {step:?}");
+            }
+        }
+        assert!(one_at_a_time(&tries, 3).is_ok(), "{rule:?}: it fails although nothing is broken");
+    }
 }

@@ -11,7 +11,7 @@ use crate::ledger::form::{Form, Index, Label, Shard, ShardRef};
 use crate::ledger::{Book, Entries, Entry, Fact, Loss, Record};
 use crate::object::ObjectKey;
 use crate::plan::SubscriptionId;
-use crate::proof::{Mark, passed};
+use crate::proof::{Mark, Rule, broken, passed};
 
 /// Entries a bucket should have when a subscription is laid out anew.
 const ENTRIES: usize = 250;
@@ -167,7 +167,11 @@ impl Part {
         }
         for name in self.reads() {
             match read(found, name) {
-                Ok(Form::Shard(shard)) if shard.subscription == self.subscription => book.entries.extend(shard.entries),
+                Ok(Form::Shard(shard)) if shard.subscription == self.subscription => {
+                    if !broken(Rule::FoldsBuildOnShards) {
+                        book.entries.extend(shard.entries);
+                    }
+                }
                 Err(Loss::Missing) => return Err(FoldError::Lost { name, how: How::Missing }),
                 Ok(_) | Err(Loss::Corrupt | Loss::Foreign | Loss::Outdated) => {
                     return Err(FoldError::Lost { name, how: How::Corrupt });
@@ -199,6 +203,9 @@ impl Part {
         let Book { entries, marks, resync, requests, recipes, loss } = book;
         let mut in_buckets: BTreeMap<u32, Vec<(ObjectKey, Entry)>> = BTreeMap::new();
         for (key, entry) in entries {
+            if broken(Rule::FoldsKeepTheUnanswered) && entry.acked.is_none() {
+                continue;
+            }
             in_buckets.entry(bucket(&key, self.buckets)).or_default().push((key, entry));
         }
         let mut buckets = match &self.index {

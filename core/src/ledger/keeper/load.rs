@@ -45,11 +45,11 @@ pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
     for IndexRef { subscription, label } in listed {
         let mut book = Book::default();
         let name = Name::index(&subscription, label);
-        let lost = match read(found, name) {
+        let damage = match read(found, name) {
             Ok(Form::Index(mut index)) if index.subscription == subscription => {
-                let lost = fill(&mut book, &mut index, found, &mut missing);
+                let damage = fill(&mut book, &mut index, found, &mut missing);
                 indexes.insert(subscription.clone(), index);
-                lost
+                damage
             }
             Ok(_) => Some(Loss::Corrupt),
             Err(loss) => {
@@ -57,10 +57,10 @@ pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
                 Some(loss)
             }
         };
-        if lost.is_some() {
+        if damage.is_some() {
             passed(Mark::LoadLost);
             damaged.insert(subscription.clone());
-            book.loss = lost;
+            book.loss = damage;
         }
         entries.books.insert(subscription, book);
     }
@@ -98,8 +98,7 @@ pub fn load(head: Head, loss: Option<Loss>, found: &Found) -> Loaded {
 
 /// Whether the record is in its subscription's shards already.
 pub(super) fn is_folded(indexes: &BTreeMap<SubscriptionId, Index>, record: &Record) -> bool {
-    let folded = indexes.get(&record.subscription).is_some_and(|index| record.seq <= index.through);
-    folded && !broken(Rule::FoldedIsNotReplayed)
+    indexes.get(&record.subscription).is_some_and(|index| record.seq <= index.through)
 }
 
 fn directory(head: &Head, found: &Found) -> Result<Vec<IndexRef>, Loss> {
@@ -117,11 +116,11 @@ fn fill(book: &mut Book, index: &mut Index, found: &Found, missing: &mut Vec<Nam
     book_of(index, book);
     // Sorted once and built as a whole: entry by entry, a million of them take several times as long.
     let mut all = Vec::new();
-    let mut lost = None;
+    let mut damage = None;
     for (bucket, place) in (0_u32..).zip(&mut index.buckets) {
         let Some(shard) = *place else { continue };
         let name = Name::shard(&index.subscription, bucket, shard.label);
-        let damage = match read(found, name) {
+        let wrong = match read(found, name) {
             Ok(Form::Shard(Shard { subscription, entries, .. }))
                 if subscription == index.subscription && entries.len() == shard.count as usize =>
             {
@@ -129,14 +128,14 @@ fn fill(book: &mut Book, index: &mut Index, found: &Found, missing: &mut Vec<Nam
                 continue;
             }
             Ok(_) => Loss::Corrupt,
-            Err(loss) => loss,
+            Err(wrong) => wrong,
         };
         missing.push(name);
         *place = None;
-        lost = Some(damage);
+        damage = Some(wrong);
     }
     book.entries = all.into_iter().collect();
-    lost
+    damage
 }
 
 /// What an index has itself.

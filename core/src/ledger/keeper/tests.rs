@@ -34,9 +34,9 @@ impl Disk {
         load(head, loss, &self.0)
     }
 
-    fn store(&mut self, stored: Stored) {
-        let before = self.0.insert(stored.name, stored.bytes.clone());
-        assert!(before.is_none_or(|before| before == stored.bytes), "{} means two contents", stored.name);
+    fn store(&mut self, Stored { name, bytes }: Stored) {
+        let before = self.0.insert(name, bytes.clone());
+        assert!(before.is_none_or(|before| before == bytes), "{name} means two contents");
     }
 
     /// All of a commit.
@@ -55,7 +55,9 @@ impl Disk {
         for part in parts {
             let found: Found = part.reads().into_iter().map(|name| (name, self.0[&name].clone())).collect();
             let (stored, done) = part.write(&found).unwrap();
-            stored.into_iter().for_each(|stored| self.store(stored));
+            for stored in stored {
+                self.store(stored);
+            }
             folded.add(done);
         }
         Some(folded)
@@ -104,7 +106,7 @@ fn fact(random: &mut Random, entries: &Entries, of: &SubscriptionId, objects: u6
 /// A batch, as it would be made on top of `durable`.
 fn batch(random: &mut Random, durable: &Entries, longest: u64) -> Vec<Record> {
     let mut sum = durable.clone();
-    (0..random.below(longest) + 1)
+    (0..=random.below(longest))
         .map(|_| {
             let of = subscription(random.below(3));
             let fact = fact(random, &sum, &of, longest * 4);
@@ -152,7 +154,9 @@ fn what_is_loaded_is_what_was_durable_wherever_a_leader_was_cut_off() {
                         (keeper, folded) = (disk.claim().keeper, None);
                     } else {
                         disk.write(&mut keeper, writes);
-                        records.iter().for_each(|record| durable.apply(record));
+                        for record in &records {
+                            durable.apply(record);
+                        }
                         durable.sources = sources.into_iter().collect();
                     }
                 }
@@ -170,7 +174,9 @@ fn folded_ledger(objects: u64) -> (Disk, Keeper, Entries) {
     let adopt = |number| Fact::Adopt { object: object(number), named: named(number), rv: 5, fp: Fingerprint(number) };
     let records: Vec<Record> =
         (0..objects).map(|n| Record { seq: n + 1, subscription: subscription(0), fact: adopt(n) }).collect();
-    records.iter().for_each(|record| durable.apply(record));
+    for record in &records {
+        durable.apply(record);
+    }
     let writes = keeper.prepare(records, None, None);
     disk.write(&mut keeper, writes);
     let fold = disk.fold(&mut keeper);
@@ -376,7 +382,9 @@ fn many_subscriptions_have_a_directory() {
             fact: Fact::Adopt { object: object(n), named: named(n), rv: 1, fp: Fingerprint(1) },
         })
         .collect();
-    records.iter().for_each(|record| durable.apply(record));
+    for record in &records {
+        durable.apply(record);
+    }
     let writes = keeper.prepare(records, None, None);
     disk.write(&mut keeper, writes);
     for _ in 0..2 {
