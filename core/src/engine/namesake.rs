@@ -73,10 +73,15 @@ fn waits_for_new(old: &Slot, new: &Slot) -> bool {
     !old.is_selected() && was_tried(new) && (new.is_busy() || new.parked.is_none())
 }
 
-/// Whether `old`, which is gone, has to wait for the one that has its name now, though that is not selected at the moment:
-/// should it be again, it goes on with the event that was tried, and that must not be from before the end of `old`.
+/// Whether `old`, which is gone, has to wait for the one that may have its name now, though that is not selected or cannot
+/// be read at the moment: should it be again, it goes on with the event that was tried, and that must not be from before
+/// the end of `old`.
 fn waits_for_heir(old: &Slot, new: &Slot) -> bool {
-    matches!((&old.shown, &new.shown), (Shown::Gone { .. }, Shown::Deselected { .. })) && waits_for_new(old, new)
+    let may_have_it = match new.shown {
+        Shown::Deselected { .. } | Shown::Unknown | Shown::Unseen => true,
+        Shown::Selected { .. } | Shown::Gone { .. } => false,
+    };
+    matches!(old.shown, Shown::Gone { .. }) && may_have_it && waits_for_new(old, new)
 }
 
 fn noted(mark: Mark) -> bool {

@@ -14,12 +14,13 @@ pub fn schedule(seed: u64) -> Schedule {
     let finish = match random.below(16) {
         0..5 => Finish::ByItself,
         5..9 => Finish::Repaired,
-        9 | 14 => Finish::Touched,
         10 | 11 => Finish::ByName,
         12 | 13 => Finish::Restarted,
+        9 | 14 => Finish::Touched,
         _ => random.pick(&[Finish::WithoutEnds, Finish::OnlyEnds]),
     };
     let crowded = random.one_in(3);
+    let losses = if random.one_in(8) { Some(random.pick(&[OnLoss::Replay, OnLoss::Adopt])) } else { None };
     let setup = Setup {
         seed,
         subscriptions: if crowded { 3 } else { 1 + usize::from(random.one_in(2)) },
@@ -28,18 +29,14 @@ pub fn schedule(seed: u64) -> Schedule {
         max_retries: if random.one_in(2) { 3 } else { 1 },
         caps: if random.one_in(6) { (8, 4) } else { (512, 32) },
         populated: random.one_in(6),
-        bulky: random.one_in(4),
-        losses: if random.one_in(10) {
-            Some(if random.one_in(2) { OnLoss::Adopt } else { OnLoss::Replay })
-        } else {
-            None
-        },
+        bulky: random.one_in(if losses.is_some() { 2 } else { 4 }),
+        losses,
         notify: random.one_in(10),
         discard: random.one_in(14),
         poor: random.one_in(10),
         room: if random.one_in(14) { 2 } else { u64::MAX },
         strangers: random.one_in(50),
-        gullible: finish != Finish::Restarted && random.one_in(8),
+        gullible: finish != Finish::Restarted && random.one_in(5),
         crashes: true,
         edits: if finish == Finish::WithoutEnds { Edits::None } else { Edits::All },
         change_types: finish == Finish::Touched,

@@ -143,8 +143,9 @@ fn outage(random: &mut Random, steps: &mut Vec<Step>) {
         steps.extend([Step::Wait { ms: 2_000 + random.below(12_000) as u16, lazy: false }, commit()]);
     }
     if random.one_in(2) {
-        let change = match random.below(4) {
-            0 => Edit::Secret,
+        let change = match random.below(5) {
+            0 => Edit::Resync { all: false },
+            4 => Edit::Secret,
             1 => Edit::Host { choice: 1 },
             2 => Edit::Suspend,
             _ => Edit::Select { interest: 0, choice: random.byte() % 3 },

@@ -113,8 +113,10 @@ pub fn set_back(random: &mut Random, steps: &mut Vec<Step>) {
 
 /// A part of the ledger is lost, and found to be.
 pub fn damaged(random: &mut Random, steps: &mut Vec<Step>) {
-    const WAYS: [Damage; 6] = [
+    const WAYS: [Damage; 8] = [
         Damage::Deleted,
+        Damage::Deleted,
+        Damage::Flipped,
         Damage::Flipped,
         Damage::HeadDeleted,
         Damage::HeadFlipped,
@@ -128,7 +130,9 @@ pub fn damaged(random: &mut Random, steps: &mut Vec<Step>) {
         windows(random, steps, change, kind, end, 9);
         steps.push(Step::Fold { old: false });
     }
-    steps.push(Step::Damage { how: WAYS[random.below(6) as usize], pick: random.byte(), bits: random.byte() });
+    steps.push(Step::Wait { ms: 20_000, lazy: false });
+    steps.extend([commit(), Step::Fold { old: false }, Step::Fold { old: false }, commit()]);
+    steps.push(Step::Damage { how: WAYS[random.below(8) as usize], pick: random.byte(), bits: random.byte() });
     for _ in 0..random.below(4) {
         steps.extend([hear(0), hear(1), commit(), answer(Answer::Fine)]);
         if random.one_in(3) {
