@@ -1,4 +1,4 @@
-//! When a list that lacks much of what was known is believed.
+//! What is missed and what is not: lists that lack too much, watches that lost something.
 
 use std::sync::Arc;
 
