@@ -1,7 +1,5 @@
 //! Schedules that failed once, in their shortest form. Each is a sentence about what was wrong.
 
-use changehook_core::plan::ChangeTypes;
-
 use crate::play::{Watch, play};
 use crate::schedule::{Answer, Edit, Fate, Finish, Schedule, Setup, Step};
 
@@ -41,18 +39,6 @@ fn a_permit_goes_back_to_its_own_host_although_the_host_was_edited_before_the_re
 }
 
 #[test]
-fn an_edit_takes_nothing_for_gone_that_the_last_list_could_not_read() {
-    let known = [touch(0), HEAR, COMMIT, answer(Answer::Fine), LATER, COMMIT];
-    play_out(&[&known, &[CRASH, UNREADABLE, HEAR, edit(Edit::Secret)]], Finish::Repaired, |_| ());
-}
-
-#[test]
-fn an_edit_does_not_adopt_what_is_owed_and_cannot_be_read_at_the_moment() {
-    let owed = [edit(Edit::Suspend), touch(0), HEAR, edit(Edit::Hold)];
-    play_out(&[&owed, &[Step::Garble { kind: 0, name: 0 }, HEAR, select(0)]], Finish::Repaired, |_| ());
-}
-
-#[test]
 fn an_edit_does_not_adopt_what_no_list_of_this_leader_could_read() {
     let owed = [edit(Edit::Suspend), touch(0), HEAR, edit(Edit::Hold)];
     play_out(&[&owed, &[CRASH, UNREADABLE, HEAR, select(0)]], Finish::Repaired, |_| ());
@@ -67,27 +53,9 @@ fn an_edit_does_not_adopt_what_is_back_while_the_endpoint_is_told_of_its_end() {
 }
 
 #[test]
-fn the_end_of_an_object_waits_for_the_next_of_its_name_also_while_that_is_not_selected() {
-    let label = Step::Label { kind: 0, name: 0, label: 0 };
-    let known = [select(0), LATER, COMMIT, LATER, COMMIT, touch(0), HEAR, COMMIT, answer(Answer::Fine), LATER, COMMIT];
-    let next = [Step::Delete { kind: 0, name: 0, again: true }, HEAR, COMMIT, answer(Answer::Unprocessable), COMMIT];
-    let unsure = [answer(Answer::Unheard), label, HEAR, edit(Edit::Secret), COMMIT, answer(Answer::Fine), label, HEAR];
-    play_out(&[&known, &next, &unsure], Finish::ByName, |setup| setup.late = false);
-}
-
-#[test]
 fn an_end_is_told_before_the_name_is_an_earlier_objects_again() {
     let known = [touch(0), HEAR, COMMIT, Step::Delete { kind: 0, name: 0, again: true }, HEAR];
     let refused = [answer(Answer::Unheard), COMMIT, LATER, COMMIT, LATER, COMMIT, answer(Answer::Oversize), COMMIT];
     let back = [Step::SetBack { changes: 2, bits: 0 }, HEAR, COMMIT];
     play_out(&[&known, &refused, &back], Finish::Repaired, |_| ());
-}
-
-#[test]
-fn nobody_is_woken_in_vain_when_all_permits_are_taken_and_the_budget_is_spent() {
-    let steps: Vec<Step> = (0..4).flat_map(|name| [touch(name), HEAR, COMMIT, answer(Answer::Fine), COMMIT]).collect();
-    play_out(&[&steps], Finish::ByItself, |setup| {
-        (setup.poor, setup.strangers, setup.populated, setup.caps) = (true, true, true, (1, 1));
-        (setup.subscriptions, setup.changes) = (3, ChangeTypes::ALL);
-    });
 }
