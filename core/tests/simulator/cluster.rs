@@ -30,7 +30,7 @@ impl Kind {
         let objects = vec![None; names];
         let long = if bulky { "x".repeat(900) } else { String::new() };
         let names = NAMES.map(|name| format!("{name}{long}").into());
-        Self { gvk: Arc::new(gvk), source, served: true, past: vec![(0, None, objects.clone())], objects, names }
+        Self { gvk: Arc::new(gvk), source, served: true, past: vec![(10, None, objects.clone())], objects, names }
     }
 
     /// What a watch says that begins with a list from an API server that is `behind` by so many changes: its version, and

@@ -35,6 +35,7 @@ mod counts;
 mod durable;
 mod edits;
 mod endpoint;
+mod found;
 mod mutants;
 mod oracle;
 mod patterns;

@@ -1,0 +1,61 @@
+//! Schedules that failed once, in their shortest form. Each is a sentence about what was wrong.
+
+use crate::play::{Watch, play};
+use crate::schedule::{Answer, Edit, Fate, Finish, Schedule, Setup, Step};
+
+const HEAR: Step = Step::Hear { old: false, kind: 0, events: 3 };
+const COMMIT: Step = Step::Commit { old: false, fate: Fate::Lands };
+const LATER: Step = Step::Wait { ms: 1_600, lazy: false };
+const CRASH: Step = Step::TakeOver { paused: false, fate: Fate::Lands, bits: 0xff };
+const UNREADABLE: Step = Step::BrokenList { kind: 0, name: 0, nameless: false };
+
+fn touch(name: u8) -> Step {
+    Step::Touch { kind: 0, name, content: 0 }
+}
+
+fn answer(answer: Answer) -> Step {
+    Step::Answer { old: false, pick: 0, answer }
+}
+
+fn edit(edit: Edit) -> Step {
+    Step::Edit { subscription: 0, edit }
+}
+
+fn select(choice: u8) -> Step {
+    edit(Edit::Select { interest: 0, choice })
+}
+
+fn play_out(steps: &[&[Step]], finish: Finish, setup: impl FnOnce(&mut Setup)) {
+    let mut schedule =
+        Schedule { setup: Setup { subscriptions: 1, ..Setup::default() }, steps: steps.concat(), finish };
+    setup(&mut schedule.setup);
+    play(&schedule, Watch::default());
+}
+
+#[test]
+fn a_permit_goes_back_to_its_own_host_although_the_host_was_edited_before_the_request_left() {
+    let steps = [touch(0), HEAR, edit(Edit::Host { choice: 1 }), COMMIT, edit(Edit::Withdraw), edit(Edit::Withdraw)];
+    play_out(&[&steps, &[answer(Answer::Fine)]], Finish::Repaired, |_| ());
+}
+
+#[test]
+fn an_edit_does_not_adopt_what_no_list_of_this_leader_could_read() {
+    let owed = [edit(Edit::Suspend), touch(0), HEAR, edit(Edit::Hold)];
+    play_out(&[&owed, &[CRASH, UNREADABLE, HEAR, select(0)]], Finish::Repaired, |_| ());
+}
+
+#[test]
+fn an_edit_does_not_adopt_what_is_back_while_the_endpoint_is_told_of_its_end() {
+    let label = Step::Label { kind: 0, name: 0, label: 0 };
+    let known = [select(0), LATER, COMMIT, touch(0), HEAR, COMMIT, answer(Answer::Fine), LATER, COMMIT];
+    let back = [label, HEAR, COMMIT, label, HEAR, edit(Edit::Suspend), select(2), answer(Answer::Fine)];
+    play_out(&[&known, &back], Finish::Repaired, |_| ());
+}
+
+#[test]
+fn an_end_is_told_before_the_name_is_an_earlier_objects_again() {
+    let known = [touch(0), HEAR, COMMIT, Step::Delete { kind: 0, name: 0, again: true }, HEAR];
+    let refused = [answer(Answer::Unheard), COMMIT, LATER, COMMIT, LATER, COMMIT, answer(Answer::Oversize), COMMIT];
+    let back = [Step::SetBack { changes: 2, bits: 0 }, HEAR, COMMIT];
+    play_out(&[&known, &refused, &back], Finish::Repaired, |_| ());
+}
