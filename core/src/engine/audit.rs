@@ -83,7 +83,11 @@ impl Engine {
         let stopped = desk.is_silent() || self.shared.waits_for_predecessors(desk) || self.shared.draining;
         let looked_at = self.shared.ring.will_look_at(&desk.plan.host, id) || desk.alarm.is_some();
         // A probe's candidates may all be held or blocked; they are looked at when they are not.
-        let stuck = startable && !stopped && desk.in_flight == 0 && !looked_at && subscription.may_start_any();
+        let stuck = startable
+            && !stopped
+            && desk.in_flight == 0
+            && !looked_at
+            && subscription.may_start_any(self.shared.journal.may_declare());
         if stuck {
             find("something may start, and nobody looks".to_owned());
         }
@@ -102,9 +106,10 @@ impl Engine {
 }
 
 impl Subscription {
-    fn may_start_any(&self) -> bool {
+    fn may_start_any(&self, may_declare: bool) -> bool {
         self.slots.iter().any(|(key, slot)| {
-            let ready = matches!(slot.phase, Phase::Queued { .. } | Phase::Due { .. })
+            let ready = matches!(slot.phase, Phase::Queued { .. }) && may_declare
+                || matches!(slot.phase, Phase::Due { .. })
                 || (self.desk.outage.contains(key) && self.desk.verdict(key, slot) == Verdict::Parked);
             ready && !self.waits_for_namesake(key)
         })

@@ -193,6 +193,7 @@ impl World {
 
     /// The cluster is as it was so many changes ago, and counts its versions from there.
     pub fn set_back(&mut self, changes: usize) {
+        self.was_set_back = true;
         let mut past: Vec<u64> = self.kinds.iter().flat_map(|kind| kind.past.iter().map(|(rv, ..)| *rv)).collect();
         past.sort_unstable();
         let Some(rv) = past.len().checked_sub(changes + 1).map(|at| past[at].max(10)) else { return };

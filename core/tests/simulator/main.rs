@@ -99,7 +99,7 @@ fn for_the_model(schedule: &mut Schedule) -> bool {
 fn the_reference_model_decides_as_the_engine_does() {
     let watch = Watch { refereed: true, told: false };
     let adapt = for_the_model;
-    let tally = Volume { watch, adapt, first_seed: 5_000_000, ..Volume::of(120_000) }.play();
+    let tally = Volume { watch, adapt, first_seed: 5_000_000, ..Volume::of(126_000) }.play();
     assert!(tally.schedules >= 100_000, "{}", tally.schedules);
 }
 

@@ -97,10 +97,12 @@ impl World {
                 if selected.iter().any(|(other, ..)| *other == object) {
                     continue;
                 }
-                // Uids are numbered in order of creation; but after a restore the name may be an earlier one's again.
-                let mut later = tracks.iter().skip(object + 1);
+                // Uids are numbered in order of creation; but after a restore the name may be an earlier one's again, and
+                // that may be gone by now as well.
+                let first = if self.was_set_back { 0 } else { object + 1 };
+                let mut later = tracks.iter().enumerate().skip(first).filter(|(other, _)| *other != object);
                 let again = selected.iter().any(|(_, _, kind, name)| track.called == Some((*kind, *name)));
-                let replaced = track.removed_failed && (again || later.any(|other| other.called == track.called));
+                let replaced = track.removed_failed && (again || later.any(|(_, other)| other.called == track.called));
                 let given_up = parked.contains(&object) || track.is_discarded();
                 let excused = track.silenced.is_some() || given_up || replaced;
                 assert!(excused, "uid {object} is gone, and endpoint {number} was not told");

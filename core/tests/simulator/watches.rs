@@ -84,8 +84,9 @@ impl World {
     pub fn list_for(&mut self, at: usize, kind: usize, behind: usize, unreadable: Unreadable, lossy: bool) {
         let leader = &mut self.leaders[at];
         let floor = leader.engine.highest_version(&self.kinds[kind].source);
-        // Nothing guards whoever knows no version, as after a restore: that one is not told of the past.
-        let behind = if floor.is_none() { 0 } else { behind };
+        // Nothing guards whoever knows no version, or after a restore only that of a list's first part: that one is not told
+        // of the past.
+        let behind = if floor.is_none() || self.was_set_back { 0 } else { behind };
         let (mut rv, mut events) = self.kinds[kind].list(self.rv, behind, unreadable.clone());
         if floor.is_some_and(|floor| rv < floor) && !self.setup.gullible {
             self.counts.stale_refused += 1;

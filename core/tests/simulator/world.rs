@@ -60,6 +60,7 @@ pub struct World {
     pub random: Random,
     pub now: Now,
     pub rv: u64,
+    pub was_set_back: bool,
     pub uids: Uids,
     /// How many leaders there were.
     pub claims: u64,
@@ -111,6 +112,7 @@ impl World {
             random: Random::new(setup.seed),
             now: Now { mono: 0, wall: 1_800_000_000_000 },
             rv: 10,
+            was_set_back: false,
             uids: Uids(0),
             claims: 0,
             kinds: [

@@ -1,6 +1,9 @@
 //! Stopped or killed, and started again.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use testbed::eventually;
 
 use crate::world::{World, told, verified};
 
@@ -79,7 +82,11 @@ async fn a_killed_operator_leaves_no_child_and_the_next_one_goes_on() {
     world.start_operator().await;
     world.config_map("after", json!({})).await;
     world.caught_up("killed", 2, &since).await;
-    let requests = world.requests("killed", 2).await;
+    let told_of_it = async || {
+        let requests = world.requests("killed", 2).await;
+        requests.iter().any(|request| told(request).1 == "after").then_some(requests)
+    };
+    let requests = eventually(Duration::from_secs(30), told_of_it).await.expect("what changed is told");
     // What was answered in the last two seconds may come again, as the same event.
     let (news, repeated): (Vec<_>, Vec<_>) = requests.iter().partition(|request| told(request).1 == "after");
     assert_eq!(news.iter().map(|request| told(request).0).collect::<Vec<_>>(), ["new"]);
