@@ -1,8 +1,8 @@
 //! What the explorer and the simulator need inside the protocol: rules that a test can break, and marks that count which
 //! branches a run has been through.
 //!
-//! Only with the feature `proof`, which this crate's own tests turn on; without it [`broken`] is `false` at compile time and
-//! [`passed`] does nothing, so the program that ships has neither. State is per thread, so tests do not disturb each other.
+//! Only with the feature `proof`, which this crate's own tests turn on; without it `broken` is `false` at compile time and
+//! `passed` does nothing, so the program that ships has neither. State is per thread, so tests do not disturb each other.
 
 mod marks;
 mod rules;

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`lease`] | the right to act, as a value that expires |
 //! | [`candidate`] | the task that gets it, renews it and gives it up |
-//! | [`apart`] | a thread of its own for that task |
+//! | [`mod@apart`] | a thread of its own for that task |
 //! | [`remote`] | the object at the API server |
 //! | [`guard`] | no write without a Lease, whoever makes it |
 //! | [`metrics`] | what is counted |
