@@ -203,7 +203,12 @@ impl World {
 
     /// Since when the status counts, which is when the operator of that status started to keep it.
     pub async fn since(&self, name: &str) -> String {
-        self.get(name).await["status"]["totals"]["since"].as_str().expect("the status has totals").to_owned()
+        let since =
+            self.get(name).await["status"]["totals"]["since"].as_str().expect("the status has totals").to_owned();
+        // It is told in whole seconds: an operator that starts within this one could not be told from the one before.
+        let over = async || (jiff::Timestamp::now().strftime("%FT%TZ").to_string() > since).then_some(());
+        eventually(SOON, over).await.expect("time goes by");
+        since
     }
 
     /// Waits until an operator that was started after the status told of `since` has compared the objects that exist with

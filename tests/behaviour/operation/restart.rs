@@ -78,10 +78,8 @@ async fn a_killed_operator_leaves_no_child_and_the_next_one_goes_on() {
     world.operator().kill().await.expect("it ends");
     world.plane().free_lease(testbed::operator::NAMESPACE).await.expect("nobody holds it any more");
 
-    let since = world.since("killed").await;
     world.start_operator().await;
     world.config_map("after", json!({})).await;
-    world.caught_up("killed", 2, &since).await;
     let told_of_it = async || {
         let requests = world.requests("killed", 2).await;
         requests.iter().any(|request| told(request).1 == "after").then_some(requests)
