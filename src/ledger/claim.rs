@@ -111,18 +111,23 @@ impl Kubernetes {
     async fn found(&self, written: &Read) -> Result<Found, LedgerError> {
         let list = async || {
             let mut found = HashMap::new();
-            self.objects.each(|name, bytes| drop(found.insert(name, bytes))).await?;
-            match found.get(&Name::Head) {
-                Some(head) if *head == written.bytes => Ok(found),
-                Some(_) | None => Err(CallError::Unknown("the list is older than the ledger's head".to_owned())),
-            }
+            self.objects.each(|name, bytes| drop(found.insert(name, bytes))).await.map(|()| found)
         };
+        let mut pauses = Pauses::new();
         loop {
             // No list at all: the kind is not served by whoever answered.
-            if let Some(found) = self.until("read the ledger", list).await? {
-                return Ok(found);
+            let behind = match self.until("read the ledger", list).await? {
+                Some(found) if found.get(&Name::Head).is_some_and(|head| *head == written.bytes) => return Ok(found),
+                Some(_) => CallError::Unknown("the list is older than the ledger's head".to_owned()),
+                None => CallError::NotFound,
+            };
+            // Or newer: somebody has written the Head since, and no list will ever show ours.
+            match self.until("read the ledger's head", || self.objects.get(Name::Head)).await? {
+                Some(head) if head.uid == written.uid && head.bytes == written.bytes => {}
+                Some(_) => return Err(LedgerError::Fenced),
+                None => return Err(LedgerError::Deleted),
             }
-            Pauses::new().pause("read the ledger", &CallError::NotFound).await;
+            pauses.pause("read the ledger", &behind).await;
         }
     }
 
