@@ -26,7 +26,7 @@ use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
 use crate::delivery::secrets::Secrets;
-use crate::ledger::{Kubernetes, Memory};
+use crate::ledger::{Kubernetes, LedgerStore, Memory};
 use crate::watch::{Connection, MakeClient, Past, Report, Sources};
 use crate::{delivery, ledger, status, watch};
 
@@ -133,15 +133,12 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
                 is_leader: Arc::new(move || lease.is_valid()),
                 metrics: metrics.ledger,
             });
-            let driver = Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs);
-            let driver = driver.await.map_err(RoomsError::Ledger)?;
-            tasks.spawn(Stage::Work, "driver", |_| driver.run());
+            drive(Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs), tasks).await?;
         }
         LedgerKind::Memory => {
             tracing::warn!("the ledger is in memory: a restart forgets what was acknowledged and what is owed");
-            let driver = Driver::claim(settings, Arc::new(Memory::default()), courier, metrics.delivery, inputs);
-            let driver = driver.await.map_err(RoomsError::Ledger)?;
-            tasks.spawn(Stage::Work, "driver", |_| driver.run());
+            let store = Arc::new(Memory::default());
+            drive(Driver::claim(settings, store, courier, metrics.delivery, inputs), tasks).await?;
         }
     }
 
@@ -166,6 +163,16 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     };
     let roster = Roster::new(client, Context { sources, secrets, policy }, inputs);
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
+    Ok(())
+}
+
+/// Runs the driver once it has claimed its ledger.
+async fn drive<S: LedgerStore>(
+    claim: impl Future<Output = Result<Driver<S, Report>, DriverError>>,
+    tasks: &mut Tasks,
+) -> Result<(), RoomsError> {
+    let driver = claim.await.map_err(RoomsError::Ledger)?;
+    tasks.spawn(Stage::Work, "driver", |_| driver.run());
     Ok(())
 }
 
