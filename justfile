@@ -41,6 +41,10 @@ demo *arguments:
 load *arguments:
     cargo load {{ arguments }}
 
+# what the steps of a change cost, against a commit: both measured in turns
+compare base *arguments:
+    cargo compare {{ base }} {{ arguments }}
+
 # start a control plane and leave it running; writes an admin kubeconfig
 control-plane kubeconfig="target/kubeconfig":
     cargo run --package testbed --bin control-plane -- --kubeconfig {{ kubeconfig }}
