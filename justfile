@@ -32,6 +32,7 @@ doc:
 # regenerate everything that is generated
 generate:
     cargo run --quiet -- crds --dir crds
+    cargo run --quiet -- crds --markdown > docs/reference.md
 
 # see it work: control plane, receiver, operator
 demo *arguments:
