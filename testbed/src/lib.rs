@@ -3,7 +3,7 @@
 //!
 //! | module | what it gives |
 //! | --- | --- |
-//! | [`tools`] | the programs etcd, kube-apiserver and kubectl: found, or built once |
+//! | [`tools`] | the programs etcd, kube-apiserver, kubectl and helm: found, or built once |
 //! | [`process`] | child processes that end with their parent, however it ends |
 //! | [`scratch`] | temporary folders that do not pile up |
 //! | [`control_plane`] | etcd and kube-apiserver on loopback, clients, tokens, kubectl |

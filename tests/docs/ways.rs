@@ -5,7 +5,9 @@ use crate::texts::{blocks, files, headings, read};
 #[test]
 fn the_readme_asks_for_the_versions_that_are_needed() {
     let readme = read("README.md");
-    for (name, file, before) in [("Rust", "Cargo.toml", "rust-version = \""), ("Go", "testbed/tools/go.mod", "\ngo ")] {
+    for (name, file, before) in
+        [("Rust", "Cargo.toml", "rust-version = \""), ("Go", "testbed/tools/control-plane/go.mod", "\ngo ")]
+    {
         let text = read(file);
         let (_, version) = text.split_once(before).unwrap();
         let mut numbers = version.split(|c: char| !c.is_ascii_digit());
