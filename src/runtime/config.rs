@@ -114,6 +114,10 @@ pub struct CrdsConfig {
     /// Write one file for each definition into this directory instead of printing them
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+
+    /// Print a page that documents every field instead
+    #[arg(long, conflicts_with = "dir")]
+    pub markdown: bool,
 }
 
 /// Where the ledger is.

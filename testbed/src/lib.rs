@@ -13,7 +13,7 @@
 //! | [`audit`] | what the API server was asked, from its audit log |
 //! | [`receiver`] | an HTTP/1.1 endpoint with scripted faults, which records every request |
 //! | [`fault_proxy`] | an API server that fails on request |
-//! | [`program`] | the operator's program, built with Cargo |
+//! | [`program`] | the operator's program and benches, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
 //! | [`ledger`] | the operator's records: lost, damaged, copied, brought back |
 //! | `lease` | the Lease of an operator that is dead |

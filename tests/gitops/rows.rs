@@ -3,6 +3,7 @@
 use crate::history::said;
 use crate::judge::{Verdict, judge};
 use crate::scenes::Play;
+use crate::world::root;
 
 /// Row, Ready, kstatus, Argo CD, Argo CD strict, Flux strict.
 pub const TABLE: &[(&str, &str, &str, &str, &str, &str)] = &[
@@ -44,6 +45,18 @@ async fn every_row_of_the_table_of_states_is_judged_as_the_table_says() {
         })
         .collect();
     assert_eq!(judged, expected, "{verdicts:#?}");
+}
+
+#[test]
+fn the_documentation_has_the_table_as_it_is_judged() {
+    let text = std::fs::read_to_string(root().join("docs/gitops.md")).expect("it is there");
+    let rows = text.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |"));
+    let documented: Vec<Vec<&str>> =
+        rows.map(|row| row.trim_matches('|').split('|').skip(1).map(str::trim).collect()).collect();
+    let code = |row: &str| format!("`{row}`");
+    let judged = TABLE.iter().map(|(row, _, kstatus, argo, strict, flux)| (*kstatus, *argo, *flux, *strict, code(row)));
+    let documented = documented.iter().map(|cells| (cells[0], cells[1], cells[2], cells[3], cells[4].to_owned()));
+    assert_eq!(documented.collect::<Vec<_>>(), judged.collect::<Vec<_>>());
 }
 
 #[tokio::test]
