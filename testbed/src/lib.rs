@@ -10,6 +10,7 @@
 //! | [`second`] | a second API server on the same etcd, with a view that can be frozen |
 //! | [`link`] | a way for TCP connections that can be frozen |
 //! | [`manifests`] | server-side apply of YAML files |
+//! | [`helm`] | helm 4: rendering charts, installing them |
 //! | [`audit`] | what the API server was asked, from its audit log |
 //! | [`receiver`] | an HTTP/1.1 endpoint with scripted faults, which records every request |
 //! | [`fault_proxy`] | an API server that fails on request |
@@ -31,6 +32,7 @@ pub mod audit;
 pub mod control_plane;
 mod error;
 pub mod fault_proxy;
+pub mod helm;
 mod http1;
 pub mod interrupt;
 pub mod kubeconfig;
