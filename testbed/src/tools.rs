@@ -1,5 +1,5 @@
 //! The programs that the test bed does not have from Cargo, each built once with Go from a module in `testbed/tools/`
-//! if it is nowhere else: the control plane (etcd, kube-apiserver, kubectl), and helm.
+//! if it is nowhere else: the control plane (etcd, kube-apiserver, kubectl), helm, and the judge of GitOps health.
 //!
 //! A module is a folder there with a go.mod, and a line here. Blocks: call it from a blocking task.
 
@@ -37,6 +37,18 @@ const HELM: Module = Module {
     ways_out: "install Go 1.26 or newer, or put helm 4 into the folder that KUBEBUILDER_ASSETS names",
 };
 
+const GITOPS: Module = Module {
+    name: "gitops",
+    files: &[
+        ("go.mod", include_str!("../tools/gitops/go.mod")),
+        ("go.sum", include_str!("../tools/gitops/go.sum")),
+        ("main.go", include_str!("../tools/gitops/main.go")),
+    ],
+    programs: &[("judge", ".")],
+    on_path: false,
+    ways_out: "install Go 1.26 or newer",
+};
+
 /// Where the control plane's programs are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tools {
@@ -60,6 +72,11 @@ impl Tools {
 /// Finds helm or builds it; the first build takes about four minutes on two cores and says so on stderr.
 pub fn helm() -> Result<PathBuf> {
     only(&HELM)
+}
+
+/// Builds the judge of GitOps health; takes about a minute on two cores, once, and says so on stderr.
+pub fn judge() -> Result<PathBuf> {
+    only(&GITOPS)
 }
 
 /// Of a module with one program.
