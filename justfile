@@ -33,7 +33,6 @@ doc:
 generate:
     cargo run --quiet -- crds --dir crds
     cargo run --quiet -- crds --markdown > docs/reference.md
-    cargo manifests
 
 # see it work: control plane, receiver, operator
 demo *arguments:
