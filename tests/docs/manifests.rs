@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use changehook::api::WebhookSubscription;
 use changehook::controller::validate::validate;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
@@ -71,6 +72,10 @@ fn every_manifest_in_the_documentation_and_the_examples_is_what_it_claims_to_be(
             }
             ("apiextensions.k8s.io/v1", "CustomResourceDefinition") => {
                 let typed: CustomResourceDefinition = serde_json::from_value(document.clone()).unwrap();
+                assert!(is_in(&document, &serde_json::to_value(&typed).unwrap()), "{place}: a field is not known");
+            }
+            ("rbac.authorization.k8s.io/v1", "ClusterRole") => {
+                let typed: ClusterRole = serde_json::from_value(document.clone()).unwrap();
                 assert!(is_in(&document, &serde_json::to_value(&typed).unwrap()), "{place}: a field is not known");
             }
             // what is not ours is looked at by tests/gitops
