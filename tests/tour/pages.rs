@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 use crate::blocks::{self, Block, Shown, What};
 use crate::exceptions::{EXCEPTIONS, Exception, is_excepted};
-use crate::stage::{Stage, root};
+use crate::stage::{Stage, WITHIN, root};
 
 const README: &str = "README.md";
 /// The other pages with blocks that are run, each with what its reader has done besides.
@@ -20,7 +22,12 @@ const PAGES: [(&str, &str); 6] = [
 
 #[tokio::test]
 async fn the_readme_is_one_story_from_an_empty_cluster_on() {
-    Stage::set_in_an_empty_cluster().await.plays(README).await;
+    let mut stage = Stage::set_in_an_empty_cluster().await;
+    stage.plays(README).await;
+    // the last thing it tells to do is to make an object of which the reader's own endpoint hears
+    let heard = stage.receiver.wait_for("/webhook", 1, WITHIN).await.unwrap();
+    let body: Value = serde_json::from_slice(&heard[0].body).unwrap();
+    assert_eq!((&body["change"]["change_type"], &body["change"]["resource"]["name"]), (&json!("new"), &json!("hello")));
 }
 
 #[tokio::test]

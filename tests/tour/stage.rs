@@ -22,7 +22,7 @@ use crate::exceptions::is_excepted;
 use crate::node::Node;
 
 /// How long a command may take, and how long what is shown may take to come true.
-const WITHIN: Duration = Duration::from_mins(1);
+pub const WITHIN: Duration = Duration::from_mins(1);
 
 /// What the checkout's copy has: all that commands in the documentation name.
 const COPIED: [&str; 4] = ["charts", "crds", "deploy", "examples"];
