@@ -33,6 +33,7 @@ doc:
 generate:
     cargo run --quiet -- crds --dir crds
     cargo run --quiet -- crds --markdown > docs/reference.md
+    cargo manifests
 
 # see it work: control plane, receiver, operator
 demo *arguments:

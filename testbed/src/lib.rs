@@ -16,6 +16,8 @@
 //! | [`fault_proxy`] | an API server that fails on request |
 //! | [`program`] | the operator's program and benches, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
+//! | `deployment` | the operator as its Deployment says |
+//! | [`plain`] | the manifests that are made from the charts |
 //! | [`ledger`] | the operator's records: lost, damaged, copied, brought back |
 //! | `lease` | the Lease of an operator that is dead |
 //! | [`mirror`] | what a careful receiver knows, compared with the cluster |
@@ -30,6 +32,7 @@
 
 pub mod audit;
 pub mod control_plane;
+mod deployment;
 mod error;
 pub mod fault_proxy;
 pub mod helm;
@@ -43,6 +46,7 @@ pub mod manifests;
 pub mod mirror;
 pub mod operator;
 mod pki;
+pub mod plain;
 pub mod process;
 pub mod program;
 pub mod receiver;

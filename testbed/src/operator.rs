@@ -136,11 +136,11 @@ async fn rights() -> Result<&'static str> {
 
 /// All that is needed to start it once more.
 #[derive(Clone, Debug)]
-struct Launch {
-    binary: PathBuf,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    ready_within: Duration,
+pub(crate) struct Launch {
+    pub(crate) binary: PathBuf,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) ready_within: Duration,
 }
 
 /// A running operator. Killed on drop.
@@ -176,7 +176,7 @@ impl Operator {
         Self::spawn(self.launch.clone()).await
     }
 
-    async fn ready(self) -> Result<Self> {
+    pub(crate) async fn ready(self) -> Result<Self> {
         let ready = eventually(self.launch.ready_within, || async {
             if self.child.ended().is_some() {
                 return Ok(Err("it ended".to_owned()));
@@ -192,7 +192,7 @@ impl Operator {
         }
     }
 
-    async fn spawn(launch: Launch) -> Result<Self> {
+    pub(crate) async fn spawn(launch: Launch) -> Result<Self> {
         let scratch = Scratch::new()?;
         let mut command = Command::new(&launch.binary);
         command

@@ -1,5 +1,11 @@
 {{- /* what a schema cannot say, told before anything is installed */ -}}
 {{- define "changehook.checkValues" -}}
+{{- $version := .Capabilities.KubeVersion.Version }}
+{{- if not (hasPrefix "v0.0.0" $version) }}{{- /* an API server that does not know its version */ -}}
+{{- if semverCompare "<1.31.0-0" $version }}
+{{- fail (printf "changehook needs Kubernetes 1.31 or newer; this is %s" $version) }}
+{{- end }}
+{{- end }}
 {{- $lease := .Values.operator.lease }}
 {{- if ge (int $lease.renewDeadlineSeconds) (int $lease.durationSeconds) }}
 {{- fail (printf "operator.lease.renewDeadlineSeconds is %v and must be less than operator.lease.durationSeconds, which is %v" $lease.renewDeadlineSeconds $lease.durationSeconds) }}
