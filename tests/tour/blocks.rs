@@ -3,10 +3,12 @@
 //! - `yaml` with an `apiVersion` is a manifest: it is applied.
 //! - `yaml` that begins with `spec:` is a fragment of a subscription: it is merged into `my-integration`, which the page's
 //!   reader has.
+//! - `yaml values` are values of the chart: the release is upgraded with them.
 //! - `console`, `sh` and `bash` are commands. A block in which a line begins with `$ ` shows commands and, below each, what
 //!   it prints; any other is a script as a whole.
 //!
-//! A line `<!-- instead -->` says that what comes is another way to what came before, so that is undone.
+//! A line `<!-- instead -->` says that what comes is another way to what came before, so the subscriptions are undone; a line
+//! `<!-- from an empty cluster -->`, that it begins there.
 //!
 //! All other languages are for reading.
 
@@ -23,9 +25,11 @@ pub struct Block {
 pub enum What {
     Manifest(String),
     Fragment(String),
+    Values(String),
     Script(String),
     Session(Vec<Shown>),
     Instead,
+    EmptyCluster,
 }
 
 /// A command, and what it is said to print.
@@ -39,9 +43,9 @@ impl Block {
     /// Its first line, by which the list of exceptions names it.
     pub fn first_line(&self) -> &str {
         let text = match &self.what {
-            What::Manifest(text) | What::Fragment(text) | What::Script(text) => text,
+            What::Manifest(text) | What::Fragment(text) | What::Values(text) | What::Script(text) => text,
             What::Session(all) => all.first().map_or("", |shown| &shown.command),
-            What::Instead => "",
+            What::Instead | What::EmptyCluster => "",
         };
         text.lines().next().unwrap_or_default()
     }
@@ -63,7 +67,12 @@ pub fn of(page: &str) -> Vec<Block> {
                 Some((begin, language, text))
             }
             (None, None) => {
-                found.extend((line == "<!-- instead -->").then_some(Block { line: at + 1, what: What::Instead }));
+                let what = match line {
+                    "<!-- instead -->" => Some(What::Instead),
+                    "<!-- from an empty cluster -->" => Some(What::EmptyCluster),
+                    _ => None,
+                };
+                found.extend(what.map(|what| Block { line: at + 1, what }));
                 None
             }
         };
@@ -80,6 +89,7 @@ fn what(language: &str, lines: &[&str]) -> Option<What> {
             assert!(lines.contains(&"spec:"), "neither a manifest nor a fragment: {lines:?}");
             Some(What::Fragment(text()))
         }
+        "yaml values" => Some(What::Values(text())),
         "console" | "sh" | "bash" if lines.iter().any(|line| line.starts_with("$ ")) => {
             Some(What::Session(session(lines)))
         }

@@ -39,6 +39,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         Reason::BuildsTheProject,
     ),
     exception("README.md", "docker build --tag changehook/changehook:0.1.0 .", Reason::NeedsContainers),
+    exception("docs/install.md", "docker build --tag REGISTRY/changehook:0.1.0 .", Reason::NeedsContainers),
     exception(
         "examples/receivers/README.md",
         "WEBHOOK_SECRET=your-secret-key node examples/receivers/node/server.js",

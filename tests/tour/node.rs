@@ -25,8 +25,8 @@ use tokio::time::sleep;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The operator drains before it ends.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
-/// A pod's address: not that of any endpoint.
-const POD_IP: &str = "127.0.0.99";
+/// A pod's address, which no endpoint here has (TEST-NET-1).
+const POD_IP: &str = "192.0.2.1";
 
 /// Works until it is dropped; what it runs ends with it.
 pub struct Node {
@@ -61,6 +61,11 @@ impl Node {
             }
         };
         Self { task: tokio::spawn(work) }
+    }
+
+    /// False once something did not come up; a panic said why.
+    pub fn works(&self) -> bool {
+        !self.task.is_finished()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use testbed::{ControlPlane, Operator, OperatorOptions};
 use tokio::sync::OnceCell;
@@ -13,12 +12,13 @@ use crate::stage::{Stage, root};
 
 const README: &str = "README.md";
 /// The other pages with blocks that are run, each with what its reader has done besides.
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 5] = [
     ("docs/configuration.md", ""),
     (
         "docs/gitops.md",
         "kubectl create namespace shop; kubectl create secret generic -n shop changehook-signing --from-literal=secret=a",
     ),
+    ("docs/install.md", ""),
     ("examples/mcp/README.md", ""),
     ("examples/receivers/README.md", ""),
 ];
@@ -47,16 +47,14 @@ pub async fn operator() -> &'static Operator {
 
 #[tokio::test]
 async fn the_readme_is_one_story_from_an_empty_cluster_on() {
-    let plane = Arc::new(ControlPlane::start().await.unwrap());
-    let stage = Stage::set_in_an_empty_cluster(plane).await;
-    stage.plays(README).await;
+    Stage::set_in_an_empty_cluster().await.plays(README).await;
 }
 
 #[tokio::test]
 async fn every_other_page_is_a_story_for_who_has_done_the_readmes_set_up() {
     operator().await;
     for (page, before) in PAGES {
-        let stage = Stage::set(plane().await).await;
+        let mut stage = Stage::set(plane().await).await;
         stage.succeeds("kubectl apply -f examples/quickstart.yaml").await;
         stage.succeeds("kubectl wait --for=condition=Ready --timeout=50s whsub/my-integration").await;
         stage.succeeds(before).await;
@@ -105,7 +103,12 @@ fn what_is_shown_and_not_run_has_the_columns_of_what_is_run() {
         What::Session(all) => {
             all.iter().filter(|shown| shown.command.starts_with("kubectl get whsub")).cloned().collect()
         }
-        What::Manifest(_) | What::Fragment(_) | What::Script(_) | What::Instead => Vec::new(),
+        What::Manifest(_)
+        | What::Fragment(_)
+        | What::Values(_)
+        | What::Script(_)
+        | What::Instead
+        | What::EmptyCluster => Vec::new(),
     };
     let tables: Vec<Shown> = blocks_of(README).iter().flat_map(tables).collect();
     let columns = |shown: &Shown| shown.output[0].split_whitespace().collect::<Vec<_>>().join(" ");

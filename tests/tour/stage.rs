@@ -25,15 +25,22 @@ use crate::node::Node;
 const WITHIN: Duration = Duration::from_mins(1);
 
 /// What the checkout's copy has: all that commands in the documentation name.
-const COPIED: [&str; 3] = ["charts", "crds", "examples"];
+const COPIED: [&str; 4] = ["charts", "crds", "deploy", "examples"];
+
+/// The namespaces of an empty cluster's people.
+const PEOPLE: [&str; 2] = ["billing", "shop"];
 
 /// `kubectl logs` would ask a node; everything else is kubectl's own.
 const KUBECTL: &str = r#"#!/bin/bash
-case "${1-} ${2-} ${3-}" in
-    "logs deployment/"*" --tail="*) exec tail -n "${3#--tail=}" "LOGS/${2#deployment/}.log" ;;
-    "logs "*) echo "kubectl logs is known here as: logs deployment/NAME --tail=COUNT" >&2; exit 1 ;;
-    *) exec KUBECTL "$@" ;;
-esac
+if [ "${1-}" != logs ]; then exec KUBECTL "$@"; fi
+name= count=+1
+for word in "$@"; do
+    case "$word" in
+        deployment/*) name="${word#deployment/}" ;;
+        --tail=*) count="${word#--tail=}" ;;
+    esac
+done
+exec tail -n "$count" "LOGS/$name.log"
 "#;
 
 /// See the module's head.
@@ -63,11 +70,15 @@ impl Stage {
     }
 
     /// In the namespace `default` of an empty cluster, where Deployments come up.
-    pub async fn set_in_an_empty_cluster(plane: Arc<ControlPlane>) -> Self {
+    pub async fn set_in_an_empty_cluster() -> Self {
+        let plane = Arc::new(ControlPlane::start().await.unwrap());
         let mut stage = Self::set_in(&plane, "default").await;
         let [receiver, _] = stage.ports;
         let ports = [("receiver", receiver), ("changehook", free_port())].map(|(name, port)| (name.to_owned(), port));
         stage.node = Some(Node::start(plane, stage.logs(), ports.into()).await);
+        for namespace in PEOPLE {
+            stage.succeeds(&format!("kubectl create namespace {namespace}")).await;
+        }
         stage
     }
 
@@ -145,6 +156,7 @@ impl Stage {
             .env("HOME", self.home.path())
             .env("KUBECONFIG", self.home.path().join("kubeconfig"))
             .args(["-euo", "pipefail", "-c", script]);
+        assert!(self.node.as_ref().is_none_or(Node::works), "the node has failed: see above");
         let output = timeout(WITHIN, process::run(command, Vec::new())).await;
         let output = output.unwrap_or_else(|_| panic!("this takes too long:\n{script}")).unwrap();
         assert!(!output.stderr.contains("Warning:"), "{script}\n{}", output.stderr);
@@ -172,7 +184,7 @@ impl Stage {
     }
 
     /// Does what a block says.
-    pub async fn does(&self, block: &Block) {
+    async fn does(&mut self, block: &Block) {
         match &block.what {
             What::Manifest(text) => {
                 self.file("block.yaml", text);
@@ -182,12 +194,18 @@ impl Stage {
                 self.file("block.yaml", text);
                 self.succeeds("kubectl patch whsub my-integration --type merge --patch-file block.yaml").await;
             }
+            What::Values(text) => {
+                self.file("block.yaml", text);
+                let upgrade = "helm upgrade changehook charts/changehook --namespace changehook-system --reuse-values";
+                self.succeeds(&format!("{upgrade} --values block.yaml")).await;
+            }
             What::Script(text) => {
                 self.succeeds(&self.rewritten(text)).await;
             }
             What::Instead => {
                 self.succeeds("kubectl delete whsub,secret --all").await;
             }
+            What::EmptyCluster => *self = Self::set_in_an_empty_cluster().await,
             What::Session(all) => {
                 for shown in all {
                     self.shows(shown).await;
@@ -201,7 +219,7 @@ impl Stage {
     }
 
     /// Runs a page's blocks in order, as one story, but for those that are excepted.
-    pub async fn plays(&self, page: &str) {
+    pub async fn plays(&mut self, page: &str) {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         for block in blocks::of(&text).iter().filter(|block| !is_excepted(page, block)) {
             eprintln!("{page}:{}", block.line);
