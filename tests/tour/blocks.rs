@@ -51,20 +51,31 @@ impl Block {
     }
 }
 
+/// Where a block begins.
+struct Fence<'a> {
+    line: usize,
+    indent: usize,
+    language: &'a str,
+}
+
 /// The blocks of a page, in order.
 pub fn of(page: &str) -> Vec<Block> {
     let mut found = Vec::new();
-    let mut open: Option<(usize, &str, Vec<&str>)> = None;
+    let mut open: Option<(Fence<'_>, Vec<&str>)> = None;
     for (at, line) in page.lines().enumerate() {
-        open = match (open, line.trim_start().strip_prefix("```")) {
-            (None, Some(language)) => Some((at + 1, language, Vec::new())),
-            (Some((line, language, text)), Some(_)) => {
-                found.extend(what(language, &text).map(|what| Block { line, what }));
+        let text = line.trim_start();
+        open = match (open, text.strip_prefix("```")) {
+            (None, Some(language)) => {
+                Some((Fence { line: at + 1, indent: line.len() - text.len(), language }, Vec::new()))
+            }
+            (Some((fence, lines)), Some(_)) => {
+                found.extend(what(fence.language, &lines).map(|what| Block { line: fence.line, what }));
                 None
             }
-            (Some((begin, language, mut text)), None) => {
-                text.push(line);
-                Some((begin, language, text))
+            (Some((fence, mut lines)), None) => {
+                // a block in a list is as deep as its fence
+                lines.push(line.get(fence.indent..).unwrap_or_default());
+                Some((fence, lines))
             }
             (None, None) => {
                 let what = match line {
@@ -77,7 +88,7 @@ pub fn of(page: &str) -> Vec<Block> {
             }
         };
     }
-    assert!(open.is_none(), "a block does not end: {open:?}");
+    assert!(open.is_none(), "a block does not end");
     found
 }
 
@@ -164,7 +175,7 @@ mod tests {
     #[test]
     fn blocks_are_read_by_their_language_and_what_is_in_them() {
         let page = "text\n```yaml\napiVersion: v1\n```\n\n```yaml\nspec:\n  suspend: true\n```\n```json\n{}\n```\n```console\n\
-                    kubectl get pods # all\n```\n  ```sh\n$ echo \\\n  a\na\n$ true\n  ```\n<!-- instead -->\n";
+                    kubectl get pods # all\n```\n  ```sh\n  $ echo \\\n    a\n  a\n  $ true\n  ```\n<!-- instead -->\n";
         let shown = |command: &str, output: &[&str]| Shown {
             command: command.to_owned(),
             output: output.iter().map(|line| (*line).to_owned()).collect(),

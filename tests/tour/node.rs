@@ -1,5 +1,5 @@
-//! What controllers and nodes do with a Deployment, as far as the documentation needs it: the test bed has neither, nor
-//! containers, so each container is a process on this machine.
+//! What controllers and nodes do, as far as the documentation needs it: the test bed has neither, nor containers, so each
+//! container of a Deployment is a process on this machine. ClusterRoles with an aggregation rule are added up.
 //!
 //! It runs the command that the manifest says, with the environment and the ConfigMaps that the manifest says, under a token
 //! of the manifest's ServiceAccount, and writes the Deployment's status once the process answers. What is changed, because
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, PodSpec, Secret};
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
@@ -57,6 +58,7 @@ impl Node {
                         pods.insert(name.clone(), pod);
                     }
                 }
+                aggregate(&client).await;
                 sleep(LOOK_EVERY).await;
             }
         };
@@ -66,6 +68,28 @@ impl Node {
     /// False once something did not come up; a panic said why.
     pub fn works(&self) -> bool {
         !self.task.is_finished()
+    }
+}
+
+/// What kube-controller-manager does with ClusterRoles that add up others.
+async fn aggregate(client: &Client) {
+    let api = Api::<ClusterRole>::all(client.clone());
+    let all = api.list(&ListParams::default()).await.unwrap().items;
+    for role in &all {
+        let Some(rule) = &role.aggregation_rule else { continue };
+        let wanted = |other: &ClusterRole| {
+            rule.cluster_role_selectors
+                .iter()
+                .flatten()
+                .filter_map(|selector| selector.match_labels.as_ref())
+                .any(|all| all.iter().all(|(name, value)| other.labels().get(name) == Some(value)))
+        };
+        let rules: Vec<_> =
+            all.iter().filter(|other| wanted(other)).filter_map(|other| other.rules.clone()).flatten().collect();
+        if role.rules.clone().unwrap_or_default() != rules {
+            let patch = Patch::Merge(json!({"rules": rules}));
+            api.patch(&role.name_any(), &PatchParams::default(), &patch).await.unwrap();
+        }
     }
 }
 
@@ -109,7 +133,7 @@ impl Ground<'_> {
         if pod.is_none()
             && let Some(spec) = spec
         {
-            pod = Some(self.start(deployment, spec).await);
+            pod = self.start(deployment, spec).await;
         }
         let generation = deployment.metadata.generation.unwrap_or_default();
         match &mut pod {
@@ -130,7 +154,8 @@ impl Ground<'_> {
         pod
     }
 
-    async fn start(&self, deployment: &Deployment, spec: PodSpec) -> Pod {
+    /// Starts what the spec says, unless a ConfigMap is not there yet.
+    async fn start(&self, deployment: &Deployment, spec: PodSpec) -> Option<Pod> {
         let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap());
         let container = &spec.containers[0];
         let words =
@@ -141,7 +166,7 @@ impl Ground<'_> {
         } else {
             words
         };
-        for (place, folder) in self.volumes(&namespace, &spec, container).await {
+        for (place, folder) in self.volumes(&namespace, &spec, container).await? {
             for word in &mut words {
                 *word = word.replace(&place, &folder.display().to_string());
             }
@@ -165,16 +190,17 @@ impl Ground<'_> {
         // a pod's log is its own
         let _ = std::fs::remove_file(&log);
         let child = Child::spawn(&name, command, &log).unwrap();
-        Pod { child, spec, ready: false, told: None }
+        Some(Pod { child, spec, ready: false, told: None })
     }
 
     /// Where each ConfigMap is mounted, and the folder that stands for it.
-    async fn volumes(&self, namespace: &str, spec: &PodSpec, container: &Container) -> Vec<(String, PathBuf)> {
+    async fn volumes(&self, namespace: &str, spec: &PodSpec, container: &Container) -> Option<Vec<(String, PathBuf)>> {
         let mut all = Vec::new();
         for mount in container.volume_mounts.iter().flatten() {
             let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name).unwrap();
             let source = volume.config_map.as_ref().unwrap_or_else(|| panic!("not a ConfigMap: {}", volume.name));
-            let map: ConfigMap = Api::namespaced(self.client.clone(), namespace).get(&source.name).await.unwrap();
+            let maps = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
+            let map = maps.get_opt(&source.name).await.unwrap()?;
             let folder = self.folder.join(&source.name);
             std::fs::create_dir_all(&folder).unwrap();
             for (file, text) in map.data.unwrap_or_default() {
@@ -182,7 +208,7 @@ impl Ground<'_> {
             }
             all.push((mount.mount_path.clone(), folder));
         }
-        all
+        Some(all)
     }
 
     async fn value(&self, namespace: &str, pod: &str, variable: &EnvVar) -> String {

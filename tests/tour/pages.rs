@@ -3,47 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use testbed::{ControlPlane, Operator, OperatorOptions};
-use tokio::sync::OnceCell;
-
 use crate::blocks::{self, Block, Shown, What};
 use crate::exceptions::{EXCEPTIONS, Exception, is_excepted};
 use crate::stage::{Stage, root};
 
 const README: &str = "README.md";
 /// The other pages with blocks that are run, each with what its reader has done besides.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("docs/configuration.md", ""),
-    (
-        "docs/gitops.md",
-        "kubectl create namespace shop; kubectl create secret generic -n shop changehook-signing --from-literal=secret=a",
-    ),
+    ("docs/gitops.md", "kubectl create secret generic -n shop changehook-signing --from-literal=secret=a"),
     ("docs/install.md", ""),
+    ("docs/operations.md", ""),
     ("examples/mcp/README.md", ""),
     ("examples/receivers/README.md", ""),
 ];
-
-/// The control plane that all pages but the README share, with the CRDs.
-pub async fn plane() -> &'static ControlPlane {
-    static READY: OnceCell<()> = OnceCell::const_new();
-    let plane = ControlPlane::shared().await;
-    READY.get_or_init(|| async { plane.apply_crds(&root().join("crds")).await.unwrap() }).await;
-    plane
-}
-
-/// The operator there.
-pub async fn operator() -> &'static Operator {
-    static OPERATOR: OnceCell<Operator> = OnceCell::const_new();
-    let start = || async {
-        let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_changehook"), plane().await);
-        // a machine that stands still takes no test its operator
-        for (name, seconds) in [("lease-duration-seconds", "90"), ("lease-renew-deadline-seconds", "60")] {
-            options.settings.insert(name, seconds.to_owned());
-        }
-        Operator::start(options).await.unwrap()
-    };
-    OPERATOR.get_or_init(start).await
-}
 
 #[tokio::test]
 async fn the_readme_is_one_story_from_an_empty_cluster_on() {
@@ -52,9 +25,8 @@ async fn the_readme_is_one_story_from_an_empty_cluster_on() {
 
 #[tokio::test]
 async fn every_other_page_is_a_story_for_who_has_done_the_readmes_set_up() {
-    operator().await;
     for (page, before) in PAGES {
-        let mut stage = Stage::set(plane().await).await;
+        let mut stage = Stage::set().await;
         stage.succeeds("kubectl apply -f examples/quickstart.yaml").await;
         stage.succeeds("kubectl wait --for=condition=Ready --timeout=50s whsub/my-integration").await;
         stage.succeeds(before).await;

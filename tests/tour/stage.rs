@@ -30,6 +30,13 @@ const COPIED: [&str; 4] = ["charts", "crds", "deploy", "examples"];
 /// The namespaces of an empty cluster's people.
 const PEOPLE: [&str; 2] = ["billing", "shop"];
 
+/// With the rights that a reader needs who tries one example after the other.
+const INSTALLED: &str = "
+helm install changehook-crds charts/changehook-crds --namespace changehook-system --create-namespace
+helm install changehook charts/changehook --namespace changehook-system --wait --set secrets.clusterWide=true \\
+  --set operator.allowHTTP=true --set 'operator.allowCIDRs={127.0.0.0/8}'
+";
+
 /// `kubectl logs` would ask a node; everything else is kubectl's own.
 const KUBECTL: &str = r#"#!/bin/bash
 if [ "${1-}" != logs ]; then exec KUBECTL "$@"; fi
@@ -64,15 +71,10 @@ fn free_port() -> u16 {
 }
 
 impl Stage {
-    /// In a namespace of its own, which is the one that commands use unless they name another.
-    pub async fn set(plane: &ControlPlane) -> Self {
-        Self::set_in(plane, &plane.namespace("tour").await.unwrap()).await
-    }
-
     /// In the namespace `default` of an empty cluster, where Deployments come up.
     pub async fn set_in_an_empty_cluster() -> Self {
         let plane = Arc::new(ControlPlane::start().await.unwrap());
-        let mut stage = Self::set_in(&plane, "default").await;
+        let mut stage = Self::set_up(&plane).await;
         let [receiver, _] = stage.ports;
         let ports = [("receiver", receiver), ("changehook", free_port())].map(|(name, port)| (name.to_owned(), port));
         stage.node = Some(Node::start(plane, stage.logs(), ports.into()).await);
@@ -82,7 +84,14 @@ impl Stage {
         stage
     }
 
-    async fn set_in(plane: &ControlPlane, namespace: &str) -> Self {
+    /// In a cluster where the charts are installed, as the README tells.
+    pub async fn set() -> Self {
+        let stage = Self::set_in_an_empty_cluster().await;
+        stage.succeeds(INSTALLED).await;
+        stage
+    }
+
+    async fn set_up(plane: &ControlPlane) -> Self {
         let receiver = Receiver::start().await.unwrap();
         let ports = [free_port(), free_port()];
         let stage = Self { receiver, ports, home: Scratch::new().unwrap(), node: None };
@@ -100,7 +109,6 @@ impl Stage {
         std::fs::write(programs.join("kubectl"), kubectl).unwrap();
         std::fs::set_permissions(programs.join("kubectl"), Permissions::from_mode(0o755)).unwrap();
         std::fs::copy(plane.kubeconfig_path(), stage.home.path().join("kubeconfig")).unwrap();
-        stage.succeeds(&format!("kubectl config set-context --current --namespace {namespace}")).await;
         stage
     }
 
