@@ -1,10 +1,8 @@
 //! The examples for Flux and Argo CD are what they claim to be, and name what exists.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use testbed::process;
 
 use crate::judge::{CUSTOMIZATION, ask, folder, read};
 use crate::world::{World, root};
@@ -187,35 +185,14 @@ async fn the_config_map_is_patched_into_the_one_that_argo_cd_has_as_its_head_say
     }
 }
 
-/// The lines of all console blocks.
-fn commands(text: &str) -> Vec<&str> {
-    let blocks = text.split("\n```console\n").skip(1).filter_map(|rest| rest.split("\n```\n").next());
-    blocks.flat_map(str::lines).collect()
-}
-
 #[tokio::test]
-async fn the_commands_of_the_documentation_do_what_it_says() {
+async fn the_subscription_in_git_waits_for_its_secret_and_is_ready_then() {
     let mut world = World::shared().await;
     world.kubectl(&["create", "namespace", "shop"]).await;
     world.namespace = "shop".to_owned();
-    let kubectl = world.plane().kubectl_program().parent().expect("it is in a folder").display().to_string();
-    let path = format!("{kubectl}:{}", std::env::var("PATH").unwrap_or_default());
-    let documentation = std::fs::read_to_string(root().join("docs/gitops.md")).expect("it is there");
-    let commands = commands(&documentation);
-    assert_eq!(commands.len(), 3, "{commands:?}");
-    for line in commands {
-        if line.starts_with("kubectl wait") {
-            world.condition("deployments", "Ready", "False", "SecretNotFound").await;
-            world.kubectl(&["create", "secret", "generic", "changehook-signing", "--from-literal=secret=s3cr3t"]).await;
-        }
-        let mut command = Command::new("sh");
-        command.current_dir(folder()).args(["-c", line]).env("PATH", &path);
-        command.env("KUBECONFIG", world.plane().kubeconfig_path());
-        let output = process::run(command, Vec::new()).await.expect("it runs");
-        assert!(output.status.success() && output.stderr.is_empty(), "{line}: {}", output.stderr);
-    }
-    let object = world.get("deployments").await;
-    let asked = object["metadata"]["annotations"]["changehook.dev/resync-requested-at"].as_str();
-    assert!(asked.is_some_and(|asked| asked.parse::<jiff::Timestamp>().is_ok()), "{asked:?}");
-    assert_eq!(object["metadata"]["generation"], 1);
+    let applied = world.plane().kubectl_apply(&read("webhooks/subscription.yaml")).await.expect("kubectl runs");
+    assert!(applied.status.success() && applied.stderr.is_empty(), "{}", applied.stderr);
+    world.condition("deployments", "Ready", "False", "SecretNotFound").await;
+    world.kubectl(&["create", "secret", "generic", "changehook-signing", "--from-literal=secret=s3cr3t"]).await;
+    world.ready("deployments").await;
 }

@@ -172,3 +172,22 @@ fn the_charts_are_of_the_programs_version() {
         assert_eq!((&chart["version"], &chart["appVersion"]), (&json!(env!("CARGO_PKG_VERSION")), &chart["version"]));
     }
 }
+
+#[test]
+fn the_chart_shows_commands_that_the_guide_has() {
+    let (guide, text) = (read("docs/install.md"), read("charts/changehook/README.md"));
+    let installs: Vec<&str> = text.lines().filter(|line| line.starts_with("helm ")).collect();
+    assert_eq!(installs.len(), 2);
+    for line in installs {
+        assert!(guide.lines().any(|known| known == line), "{line}");
+    }
+}
+
+#[test]
+fn the_documented_network_policy_is_the_default() {
+    let text = read("docs/install.md");
+    let (_, block) = text.split_once("```yaml values\n").unwrap();
+    let shown = &documents(block.split("```").next().unwrap())[0];
+    let values = &documents(&read("charts/changehook/values.yaml"))[0];
+    assert_eq!(shown["networkPolicy"]["egress"], values["networkPolicy"]["egress"]);
+}
