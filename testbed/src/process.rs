@@ -170,20 +170,46 @@ pub struct Output {
 /// Runs a program to its end with `input` as its standard input. It too ends with this process.
 pub async fn run(mut command: Command, input: Vec<u8>) -> Result<Output> {
     command.stdin(Stdio::piped()).stderr(Stdio::piped());
-    run_to_end(command, input).await
+    run_to_end(command, input, |_| ()).await
+}
+
+/// The same without input, for what starts programs of its own: after `within` all of them are killed, so that the output is
+/// what they said until then, and the status tells of a signal.
+pub async fn run_within(mut command: Command, within: Duration) -> Result<Output> {
+    use std::os::unix::process::CommandExt as _;
+
+    command.process_group(0).stdin(Stdio::null()).stderr(Stdio::piped());
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let mut run = std::pin::pin!(run_to_end(command, Vec::new(), |pid| {
+        let _ = tell.send(pid);
+    }));
+    if let Ok(output) = tokio::time::timeout(within, &mut run).await {
+        return output;
+    }
+    if let Ok(leader) = told.await {
+        // SAFETY: kill touches no memory. The group is the one that was made for this command, and somebody of it still
+        // holds the output open, or the run would have ended.
+        unsafe { libc::kill(-(leader as libc::pid_t), libc::SIGKILL) };
+    }
+    run.await
 }
 
 /// The same without input, and what it says on standard error is seen as it says it.
 pub async fn run_shown(mut command: Command) -> Result<Output> {
     command.stdin(Stdio::null()).stderr(Stdio::inherit());
-    run_to_end(command, Vec::new()).await
+    run_to_end(command, Vec::new(), |_| ()).await
 }
 
-async fn run_to_end(mut command: Command, input: Vec<u8>) -> Result<Output> {
+async fn run_to_end(
+    mut command: Command,
+    input: Vec<u8>,
+    started: impl FnOnce(u32) + Send + 'static,
+) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdout(Stdio::piped());
     let run = move || -> std::io::Result<std::process::Output> {
         let mut child = spawn_from_the_lasting_thread(command)?;
+        started(child.id());
         let stdin = child.stdin.take();
         // written by a thread of its own: a program that answers before it has read everything must not block us
         let writer = std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
@@ -360,6 +386,14 @@ mod tests {
     async fn a_program_gets_its_input_and_gives_its_output() {
         let output = run(Command::new("cat"), b"hello".to_vec()).await.unwrap();
         assert_eq!((output.stdout.as_str(), output.status.success()), ("hello", true));
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_killed_with_all_that_it_started_and_its_output_is_told() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo begun; sleep 600 & sleep 600"]);
+        let output = run_within(command, Duration::from_millis(500)).await.unwrap();
+        assert_eq!((output.stdout.as_str(), output.status.code()), ("begun\n", None));
     }
 
     #[tokio::test]
