@@ -110,18 +110,21 @@ impl World {
         }
     }
 
-    /// A receiver that knows objects by their names has each selected one, unless it was never told of it.
+    /// A receiver that knows objects by their names has each selected one, unless it was never told of it; whether it looks
+    /// at sequences or not.
     pub fn check_names(&self) {
         let nothing = Track::default();
         for number in 0..self.plans.len() {
             let (endpoint, parked) = (&self.endpoints[number], self.parked(number));
             for (object, content, kind, name) in self.selected(number) {
                 let track = endpoint.tracks.get(object).unwrap_or(&nothing);
-                let has = endpoint.names[kind][name];
+                let (_, ordered) = endpoint.ordered_names[kind][name];
                 let excused = parked.contains(&object) || self.is_adopted(number, track, content);
                 let given_up = track.is_discarded() || !self.is_remembered(number, object);
-                let right = has == Some((object, content)) || excused || given_up;
-                assert!(right, "{kind}/{name} is uid {object} {content}, endpoint {number} has {has:?}");
+                for (how, has) in [("", endpoint.names[kind][name]), (" by its sequence", ordered)] {
+                    let right = has == Some((object, content)) || excused || given_up;
+                    assert!(right, "{kind}/{name} is uid {object} {content}, endpoint {number} has {has:?}{how}");
+                }
             }
         }
     }
