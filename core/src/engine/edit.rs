@@ -171,7 +171,9 @@ impl Subscription {
         for kind in left {
             passed(Passed::KindLeft);
             self.desk.baselines.remove(&kind);
-            self.desk.listed.remove(&kind);
+            if !self.desk.listed.remove(&kind) {
+                self.desk.note_all_listed(now);
+            }
             self.desk.whole.remove(&kind);
             shared.record(now, &self.desk, Fact::Unmark { kind });
         }

@@ -52,6 +52,8 @@ pub struct Track {
     pub promised: bool,
     /// It was told, and then what was known of it was lost.
     pub lost: bool,
+    /// Records of it up to that sequence may have been lost.
+    pub lost_until: u64,
     /// Taken out of the selection by an edit at that sequence: the endpoint is not told.
     pub silenced: Option<u64>,
     /// Its Removed was tried and failed.

@@ -188,6 +188,7 @@ impl World {
         }
         for track in self.endpoints.iter_mut().flat_map(|endpoint| &mut endpoint.tracks) {
             track.declared.iter_mut().for_each(|declared| declared.settled = false);
+            track.lost_until = sequence;
         }
     }
 }

@@ -139,7 +139,10 @@ impl World {
             self.complete(at, kind, &synced);
         }
         let leader = &mut self.leaders[at];
-        leader.engine.forget_source(&former);
+        // It lingers: nobody forgets how far it was before the other one has listed.
+        if busy {
+            leader.engine.forget_source(&former);
+        }
         leader.selection.drop_source(&former);
         self.pump(at);
     }
