@@ -5,7 +5,8 @@ use crate::random::Random;
 use crate::returns::{back_before_its_end, before_it_was, heirs, told_otherwise};
 use crate::schedule::{Answer, Edit, Fate, Step};
 use crate::upsets::{
-    asked_again, clock_goes_back, comes_and_goes, damaged, many_things_then_fold, set_back, slow_ledger, watched_elsewhere,
+    asked_again, clock_goes_back, comes_and_goes, damaged, many_things_then_fold, set_back, slow_ledger,
+    watched_elsewhere,
 };
 
 type Story = fn(&mut Random, &mut Vec<Step>);
