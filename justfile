@@ -32,6 +32,8 @@ doc:
 # regenerate everything that is generated
 generate:
     cargo run --quiet -- crds --dir crds
+    cargo run --quiet -- crds --markdown > docs/reference.md
+    cargo manifests
 
 # see it work: control plane, receiver, operator
 demo *arguments:
@@ -40,6 +42,10 @@ demo *arguments:
 # the first figure, end to end: changes a second, latency, memory; release builds
 load *arguments:
     cargo load {{ arguments }}
+
+# what the steps of a change cost, against a commit: both measured in turns
+compare base *arguments:
+    cargo compare {{ base }} {{ arguments }}
 
 # start a control plane and leave it running; writes an admin kubeconfig
 control-plane kubeconfig="target/kubeconfig":

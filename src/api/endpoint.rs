@@ -25,7 +25,7 @@ pub struct Endpoint {
     /// A Service in the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceRef>,
-    /// The HTTP method.
+    /// The HTTP method of every request.
     #[serde(default)]
     pub method: Method,
     /// More request headers. Names that changehook or the connection needs are refused.
@@ -127,7 +127,7 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CaRef {
-    /// Where they are.
+    /// Whether they are in a ConfigMap or in a Secret.
     pub kind: CaKind,
     /// The object's name.
     #[schemars(length(min = 1, max = 253))]

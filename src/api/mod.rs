@@ -14,12 +14,13 @@
 //! | [`status`], [`conditions`] | what the operator reports |
 //! | [`ledger`] | the operator's own records |
 //! | [`rules`], [`unsupported`] | CEL rules; what the schema has and this version refuses |
-//! | [`schema`], [`yaml`] | the finished CRDs, and their text |
+//! | [`schema`], [`yaml`], [`markdown`] | the finished CRDs, their text, and the page that documents them |
 
 pub mod conditions;
 pub mod detection;
 pub mod endpoint;
 pub mod ledger;
+pub mod markdown;
 pub mod payload;
 pub mod reference;
 pub mod resources;

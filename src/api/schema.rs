@@ -14,6 +14,9 @@ use super::{ClusterWebhookSubscription, DeliveryLedger, WebhookSubscription};
 /// Keeps Flux's variable substitution away from the text.
 const NO_SUBSTITUTION: (&str, &str) = ("kustomize.toolkit.fluxcd.io/substitute", "disabled");
 
+/// Who installs an operator can see whether the definitions that are there are older.
+const OF_VERSION: (&str, &str) = ("changehook.dev/version", env!("CARGO_PKG_VERSION"));
+
 /// The three CRDs, in the order in which they are printed.
 pub fn crds() -> [CustomResourceDefinition; 3] {
     [
@@ -31,8 +34,8 @@ pub fn crds() -> [CustomResourceDefinition; 3] {
 }
 
 fn finish(mut crd: CustomResourceDefinition, patch: impl Fn(&mut Value)) -> CustomResourceDefinition {
-    let (key, value) = NO_SUBSTITUTION;
-    crd.metadata.annotations.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+    let annotations = [NO_SUBSTITUTION, OF_VERSION].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    crd.metadata.annotations.get_or_insert_default().extend(annotations);
     for version in &mut crd.spec.versions {
         let schema = version.schema.get_or_insert_default();
         let mut raw = serde_json::to_value(&schema.open_api_v3_schema).expect("a schema is JSON");

@@ -63,7 +63,7 @@ pub struct SubscriptionStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LedgerStatus {
-    /// Objects of this subscription in it.
+    /// How many objects of this subscription are in it.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub entries: i32,
     /// When the existing objects had been taken note of.
@@ -103,7 +103,7 @@ pub struct DeliveryStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Totals {
-    /// When they were 0.
+    /// When they were 0: when the operator that counts started to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
     /// Events the endpoint acknowledged.
@@ -124,7 +124,7 @@ pub struct Totals {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastDelivery {
-    /// When.
+    /// When the answer came.
     pub time: Time,
     /// The event's id, the body's `change.id`.
     #[serde(rename = "eventID")]
@@ -184,7 +184,7 @@ pub struct PendingDelivery {
     pub event_id: String,
     /// New, Updated or Removed.
     pub change_type: ChangeType,
-    /// The object.
+    /// The object that changed.
     pub object_ref: ObjectRef,
     /// How many attempts were made.
     #[schemars(range(min = 0, max = 2_147_483_647))]
@@ -236,7 +236,7 @@ pub struct LastError {
     /// For people. Never shows anything of the answer's body.
     #[schemars(length(max = 256))]
     pub message: String,
-    /// When.
+    /// When the attempt failed.
     pub time: Time,
 }
 
@@ -253,10 +253,10 @@ pub enum ErrorClass {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Omitted {
-    /// Of `retries`.
+    /// Deliveries that wait for their next attempt and are not in `retries`.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub retries: i32,
-    /// Of `parkedSamples`.
+    /// Parked deliveries that are not in `parkedSamples`.
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub parked: i32,
 }
@@ -265,11 +265,11 @@ pub struct Omitted {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResyncStatus {
-    /// spec.resync.requestID
+    /// The last spec.resync.requestID that was seen.
     #[serde(rename = "observedRequestID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub observed_request_id: Option<String>,
-    /// The annotation changehook.dev/resync-requested-at.
+    /// The last text of the annotation changehook.dev/resync-requested-at that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub observed_requested_at: Option<String>,

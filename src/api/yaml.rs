@@ -47,9 +47,14 @@ pub fn write_to(folder: &Path) -> Result<(), WriteError> {
 }
 
 fn document(crd: &CustomResourceDefinition) -> String {
+    serde_saphyr::to_string(&value(crd)).expect("JSON is YAML")
+}
+
+/// A CRD as JSON, as people would write it.
+pub(super) fn value(crd: &CustomResourceDefinition) -> Value {
     let mut value = serde_json::to_value(crd).expect("a CRD is JSON");
     whole_numbers(&mut value);
-    serde_saphyr::to_string(&value).expect("JSON is YAML")
+    value
 }
 
 /// The schema types hold bounds as floating point numbers; people and diffs want `30`, not `30.0`.

@@ -9,6 +9,7 @@ use changehook_core::object::SourceId;
 use futures::future::join_all;
 
 use super::assign::secret_key;
+use super::feed::Scope;
 use super::reconcile::Context;
 use super::validate::{SecretUse, Valid};
 use crate::api::conditions::Reason;
@@ -100,7 +101,7 @@ async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Resul
     Ok(Read { hash: content_hash(&bytes), ends_with_line_break: used.signs && bytes.as_bytes().ends_with(b"\n") })
 }
 
-/// The shared watch of the kind; where that is forbidden, one of the namespace alone.
+/// The shared watch of the kind; where that is forbidden, or nothing but namespaces is served, one of the namespace alone.
 ///
 /// Both are held while the namespace's own is used: the shared one keeps asking, so that a right granted later is found.
 fn acquire(
@@ -111,11 +112,16 @@ fn acquire(
     handles: &mut Vec<SourceHandle>,
 ) -> (SourceId, SourceState) {
     let state = |id: &SourceId| context.sources.state(id).unwrap_or(SourceState::Starting);
-    handles.push(context.sources.acquire(wide.clone()));
-    let wide_state = state(&wide);
     let narrow = SourceId { namespace: Some(namespace.to_owned()), ..wide.clone() };
-    if !reads_narrowly(&wide_state, before.contains(&narrow)) {
-        return (wide, wide_state);
+    match &context.scope {
+        Scope::Cluster => {
+            handles.push(context.sources.acquire(wide.clone()));
+            let wide_state = state(&wide);
+            if !reads_narrowly(&wide_state, before.contains(&narrow)) {
+                return (wide, wide_state);
+            }
+        }
+        Scope::Namespaces(_) => {}
     }
     handles.push(context.sources.acquire(narrow.clone()));
     let narrow_state = state(&narrow);

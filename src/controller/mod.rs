@@ -2,7 +2,8 @@
 //!
 //! | step | file | touches |
 //! | --- | --- | --- |
-//! | who is to be looked at, and when | `roster`, `queue` | the API server: a watch of our own kind |
+//! | whose subscriptions there are | `feed` | the API server: a watch of our own kind |
+//! | who is to be looked at, and when | `roster`, `queue` | – |
 //! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
 //! | dereference | `dereference` | Secrets (GET), the state of watch sources |
@@ -14,11 +15,13 @@
 
 mod assign;
 mod dereference;
+mod feed;
 mod queue;
 mod read;
 mod reconcile;
 mod roster;
 pub mod validate;
 
+pub use feed::Scope;
 pub use reconcile::Context;
 pub use roster::{ControllerError, Inputs, Roster};

@@ -10,6 +10,7 @@ use changehook_core::plan::{Claims, SubscriptionId};
 
 use super::assign::{assign, claims};
 use super::dereference::{References, dereference};
+use super::feed::Scope;
 use super::read::Shown;
 use super::validate::{Problem, validate};
 use crate::api::conditions::Reason;
@@ -30,6 +31,8 @@ pub struct Context {
     pub secrets: Secrets,
     /// Which URLs and addresses are allowed.
     pub policy: Arc<AddressPolicy>,
+    /// Where subscriptions are served.
+    pub scope: Scope,
 }
 
 /// What came of a look.

@@ -1,6 +1,6 @@
 //! Who is to be looked at, and when.
 //!
-//! Touches the API server: list and watch of WebhookSubscriptions. Invariants: a subscription that is gone is removed
+//! Touches the API server through its feed. Invariants: a subscription that is gone is removed
 //! from the driver and the status whether its deletion was seen or not; looks are bounded; what happens during a look
 //! leads to another one; one that waits for something is looked at again after 1, 2, 4 … 30 s, or at once when its
 //! watch source or the driver says so, and every one is looked at now and then; what is in force keeps its watches, so
@@ -14,23 +14,21 @@ use std::time::Duration;
 
 use changehook_core::object::{Gvk, SourceId};
 use changehook_core::plan::SubscriptionId;
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{StreamExt, pin_mut};
-use kube::api::ApiResource;
 use kube::core::{DynamicObject, ObjectMeta};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::runtime::watcher::Event;
+use kube::{Client, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
+use super::feed::{Place, feed};
 use super::queue::Queue;
 use super::read::{Shown, read};
 use super::reconcile::{Before, Context, Look, look};
-use crate::api::WebhookSubscription;
 use crate::delivery::driver::{Assignment, Command};
 use crate::status::writer::News;
 use crate::watch::SourceHandle;
@@ -69,7 +67,7 @@ pub struct Inputs {
     pub commands: mpsc::Sender<Command>,
     /// To the status writer.
     pub news: mpsc::Sender<News>,
-    /// Called once the first list of subscriptions is complete.
+    /// Called once the first list of subscriptions is complete, in every place.
     pub listed: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -87,6 +85,13 @@ struct Entry {
     timer: Option<delay_queue::Key>,
 }
 
+impl Entry {
+    /// Whether a list of that place shows it, if it is there.
+    fn is_in(&self, place: &Place) -> bool {
+        place.as_deref().is_none_or(|place| self.shown.metadata().namespace.as_deref() == Some(place))
+    }
+}
+
 /// See the module's head.
 pub struct Roster {
     client: Client,
@@ -97,8 +102,10 @@ pub struct Roster {
     names: HashMap<(String, String), SubscriptionId>,
     /// Who has to hear of a kind's source, from the moment the spec names the kind.
     readers: HashMap<Gvk, BTreeSet<SubscriptionId>>,
-    /// Subscriptions seen in the list that is under way.
-    listing: Option<HashSet<SubscriptionId>>,
+    /// Subscriptions seen in the lists that are under way.
+    listing: HashMap<Place, HashSet<SubscriptionId>>,
+    /// Where no list has been complete yet.
+    unlisted: HashSet<Place>,
     queue: Queue,
     timers: DelayQueue<SubscriptionId>,
     looks: FuturesUnordered<BoxFuture<'static, (SubscriptionId, u64, Look)>>,
@@ -111,13 +118,14 @@ impl Roster {
     /// Ready to run.
     pub fn new(client: Client, context: Context, inputs: Inputs) -> Self {
         Self {
+            unlisted: context.scope.places().into_iter().collect(),
             client,
             context: Arc::new(context),
             inputs,
             entries: HashMap::new(),
             names: HashMap::new(),
             readers: HashMap::new(),
-            listing: None,
+            listing: HashMap::new(),
             queue: Queue::default(),
             timers: DelayQueue::new(),
             looks: FuturesUnordered::new(),
@@ -128,18 +136,15 @@ impl Roster {
 
     /// Keeps every subscription in force until stopped.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), ControllerError> {
-        // One that an older CRD let in must not keep the others from being listed, so specs are read one by one.
-        let kind = ApiResource::erase::<WebhookSubscription>(&());
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
-        let stream = watcher(api, watcher::Config::default()).default_backoff();
-        pin_mut!(stream);
+        let mut feed = feed(&self.client, &self.context.scope);
         loop {
             self.start_looks();
             tokio::select! {
-                event = stream.next() => match event {
-                    Some(Ok(event)) => self.hear(event).await?,
-                    Some(Err(error)) => tracing::warn!(
+                event = feed.next() => match event.flatten() {
+                    Some((place, Ok(event))) => self.hear(place, event).await?,
+                    Some((place, Err(error))) => tracing::warn!(
                         error = %crate::chain::chain(&error),
+                        namespace = place.as_deref(),
                         "failed to watch WebhookSubscriptions; trying again"
                     ),
                     None => return Err(ControllerError::StreamEnded),
@@ -168,22 +173,25 @@ impl Roster {
         }
     }
 
-    async fn hear(&mut self, event: Event<DynamicObject>) -> Result<(), ControllerError> {
+    async fn hear(&mut self, place: Place, event: Event<DynamicObject>) -> Result<(), ControllerError> {
         match event {
-            Event::Init => self.listing = Some(HashSet::new()),
+            Event::Init => drop(self.listing.insert(place, HashSet::new())),
             Event::InitApply(object) => {
-                if let Some(listing) = &mut self.listing {
+                if let Some(listing) = self.listing.get_mut(&place) {
                     listing.insert(id(&object.metadata));
                 }
                 self.applied(object).await?;
             }
             Event::InitDone => {
-                let listed = self.listing.take().unwrap_or_default();
-                let gone: Vec<_> = self.entries.keys().filter(|id| !listed.contains(*id)).cloned().collect();
-                for id in gone {
+                let listed = self.listing.remove(&place).unwrap_or_default();
+                let gone = self.entries.iter().filter(|(id, entry)| entry.is_in(&place) && !listed.contains(*id));
+                for id in gone.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
                     self.forget(&id).await?;
                 }
-                if let Some(listed) = self.inputs.listed.take() {
+                self.unlisted.remove(&place);
+                if self.unlisted.is_empty()
+                    && let Some(listed) = self.inputs.listed.take()
+                {
                     listed();
                     self.sweep = Some(Box::pin(sleep(SWEEP_AFTER)));
                 }

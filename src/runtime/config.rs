@@ -53,6 +53,10 @@ pub struct OperatorConfig {
     #[arg(long, env = "CHANGEHOOK_NAMESPACE", value_name = "NAME", value_parser = parse_namespace)]
     pub namespace: Option<String>,
 
+    /// Serve subscriptions in this namespace only, and ask for nothing beyond it; repeatable, or separated by commas
+    #[arg(long, env = "CHANGEHOOK_WATCH_NAMESPACE", value_name = "NAME", value_delimiter = ',', value_parser = parse_namespace)]
+    pub watch_namespace: Vec<String>,
+
     /// Address range that endpoints may be in although it is private or forbidden; repeatable, or separated by commas
     #[arg(long, env = "CHANGEHOOK_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = parse_cidr)]
     pub allow_cidr: Vec<IpNet>,
@@ -114,6 +118,10 @@ pub struct CrdsConfig {
     /// Write one file for each definition into this directory instead of printing them
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+
+    /// Print a page that documents every field instead
+    #[arg(long, conflicts_with = "dir")]
+    pub markdown: bool,
 }
 
 /// Where the ledger is.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio::time::{sleep, timeout};
 
-use super::telemetry;
+use super::{served, telemetry};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -29,28 +29,54 @@ pub async fn until_reachable(client: &Client) {
     tracing::info!(version, "the API server answers");
 }
 
-/// Waits until the API server serves WebhookSubscriptions.
+/// Waits until the API server serves our custom resources, with every field that this version has.
 pub async fn until_served(client: &Client) {
     until("the custom resource definitions", || async {
-        match client.list_api_group_resources(GROUP_VERSION).await {
-            Ok(list) => {
-                let served = |plural: &str| list.resources.iter().any(|resource| resource.name == plural);
-                [PLURAL, LEDGER_PLURAL]
-                    .into_iter()
-                    .find(|plural| !served(plural))
-                    .map_or(Ok(()), |plural| Err(missing(plural)))
-            }
-            // an absent group is a 404 with a plain text body, so only the code tells
-            Err(kube::Error::Api(status)) if status.code == 404 => Err(missing(PLURAL)),
-            Err(error) => Err(reason(&error)),
-        }
+        are_listed(client).await?;
+        knows_every_field(client).await
     })
     .await;
     tracing::info!("the custom resource definitions are served");
 }
 
+async fn are_listed(client: &Client) -> Result<(), String> {
+    match client.list_api_group_resources(GROUP_VERSION).await {
+        Ok(list) => {
+            let served = |plural: &str| list.resources.iter().any(|resource| resource.name == plural);
+            [PLURAL, LEDGER_PLURAL]
+                .into_iter()
+                .find(|plural| !served(plural))
+                .map_or(Ok(()), |plural| Err(missing(plural)))
+        }
+        // an absent group is a 404 with a plain text body, so only the code tells
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(missing(PLURAL)),
+        Err(error) => Err(reason(&error)),
+    }
+}
+
+/// What an older definition does not know is dropped without a word by the API server: of specs, and of the status that
+/// tells what the ledger held. So nothing is done under one.
+async fn knows_every_field(client: &Client) -> Result<(), String> {
+    let request = http::Request::get(served::path()).header(http::header::ACCEPT, "application/json").body(Vec::new());
+    let request = request.map_err(|error| error.to_string())?;
+    let document = match client.request::<serde_json::Value>(request).await {
+        Ok(document) => document,
+        // not every API server, and not every proxy in front of one, shows it
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404 | 406) => return Ok(()),
+        Err(error) => return Err(reason(&error)),
+    };
+    match served::lacks(&document) {
+        None => Ok(()),
+        Some((resource, field)) => Err(format!(
+            "the CustomResourceDefinition {resource} is older than this operator: it does not know {field}; {REMEDY}"
+        )),
+    }
+}
+
+const REMEDY: &str = "upgrade the chart changehook-crds, or apply the output of `changehook crds`";
+
 fn missing(plural: &str) -> String {
-    format!("{plural}.{GROUP_VERSION} is not served; apply the output of `changehook crds`")
+    format!("{plural}.{GROUP_VERSION} is not served; {REMEDY}")
 }
 
 /// kube shows an answer of the API server with all its fields; people need its message and its code.

@@ -1,4 +1,4 @@
-//! `changehook crds`: the CustomResourceDefinitions, printed or as files.
+//! `changehook crds`: the CustomResourceDefinitions, printed or as files, or the page that documents them.
 //!
 //! Touches standard output or the given directory. Invariant: what is printed and what is written come from the same
 //! types, so neither can be edited by hand and stay.
@@ -27,14 +27,16 @@ pub enum CrdsError {
 
 /// Prints the definitions, or writes them into the given directory.
 pub fn run(config: &CrdsConfig) -> Result<(), CrdsError> {
-    match &config.dir {
+    let CrdsConfig { dir, markdown } = config;
+    match dir {
         Some(dir) => write(dir),
-        None => print(&mut io::stdout().lock()),
+        None if *markdown => print(&api::markdown::reference(), &mut io::stdout().lock()),
+        None => print(&api::crds_yaml(), &mut io::stdout().lock()),
     }
 }
 
-fn print(out: &mut impl Write) -> Result<(), CrdsError> {
-    match out.write_all(api::crds_yaml().as_bytes()).and_then(|()| out.flush()) {
+fn print(text: &str, out: &mut impl Write) -> Result<(), CrdsError> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // whoever reads has seen enough
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(CrdsError::Print),
@@ -58,7 +60,7 @@ mod tests {
     fn every_definition_is_written_to_its_file_in_a_directory_that_need_not_exist() {
         let dir = tempfile::tempdir().unwrap();
         let crds = dir.path().join("new/crds");
-        run(&CrdsConfig { dir: Some(crds.clone()) }).unwrap();
+        run(&CrdsConfig { dir: Some(crds.clone()), markdown: false }).unwrap();
         let files = api::crd_files();
         assert_eq!(std::fs::read_dir(&crds).unwrap().count(), files.len());
         for (name, text) in files {
@@ -69,7 +71,7 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_written_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = run(&CrdsConfig { dir: Some(file.path().join("crds")) }).unwrap_err().to_string();
+        let error = run(&CrdsConfig { dir: Some(file.path().join("crds")), markdown: false }).unwrap_err().to_string();
         assert_eq!(error, format!("failed to write {}", file.path().join("crds").display()));
     }
 
@@ -85,7 +87,7 @@ mod tests {
                 Err(self.0.into())
             }
         }
-        assert!(print(&mut Refuses(io::ErrorKind::BrokenPipe)).is_ok());
-        assert!(print(&mut Refuses(io::ErrorKind::StorageFull)).is_err());
+        assert!(print("text", &mut Refuses(io::ErrorKind::BrokenPipe)).is_ok());
+        assert!(print("text", &mut Refuses(io::ErrorKind::StorageFull)).is_err());
     }
 }

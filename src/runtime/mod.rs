@@ -10,7 +10,7 @@
 //! | [`clock`] | the only clocks: [`changehook_core::Now`] |
 //! | [`readiness`], [`liveness`] | what is missing before work can start; whether work still goes on |
 //! | [`metrics`], [`admin`], [`bounded`] | /livez, /readyz, /metrics on a listener that cannot be filled up |
-//! | [`client`], [`connect`] | the kube client; waiting for an API server that serves our kinds |
+//! | [`client`], [`connect`], `served` | the kube client; waiting for an API server that serves our kinds, and all their fields |
 //! | [`leader`] | which replica acts: the Lease |
 //! | [`tasks`], [`shutdown`] | supervised tasks that stop in order; signals |
 //! | [`operator`] | `changehook operator`: the wiring |
@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod operator;
 pub mod readiness;
 mod rooms;
+mod served;
 pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;

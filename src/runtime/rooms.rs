@@ -21,7 +21,7 @@ use super::liveness::Liveness;
 use super::readiness::GateHandle;
 use super::tasks::{Stage, Tasks};
 use super::telemetry::chain;
-use crate::controller::{self, Context, Roster};
+use crate::controller::{self, Context, Roster, Scope};
 use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
@@ -161,7 +161,11 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         news,
         listed: Some(Box::new(move || subscriptions_listed.open())),
     };
-    let roster = Roster::new(client, Context { sources, secrets, policy }, inputs);
+    let roster = Roster::new(
+        client,
+        Context { sources, secrets, policy, scope: Scope::of(config.watch_namespace.clone()) },
+        inputs,
+    );
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
     Ok(())
 }

@@ -192,6 +192,18 @@ impl Reader {
     }
 }
 
+/// The row that a line of a watch shows, if it shows one: for the benches, which see only what this crate shows.
+pub fn row_in_line(gvk: &Arc<Gvk>, line: &[u8]) -> Option<Arc<Row>> {
+    match (Reader { gvk: Arc::clone(gvk), metadata_only: false }).line(line) {
+        Line::Object(Item::Row(row)) => Some(row),
+        Line::Object(Item::Unreadable { .. } | Item::NotDecimal)
+        | Line::Deleted { .. }
+        | Line::Bookmark { .. }
+        | Line::Error(_)
+        | Line::Garbled => None,
+    }
+}
+
 /// One page of a list.
 pub(super) struct Page<'a> {
     pub(super) rv: String,

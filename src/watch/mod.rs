@@ -51,6 +51,7 @@ mod tests;
 mod verdict;
 
 pub use connection::{Connection, MakeClient};
+pub use decode::row_in_line;
 pub use metrics::Metrics;
 pub use past::Past;
 pub use report::Report;

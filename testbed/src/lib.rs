@@ -3,18 +3,21 @@
 //!
 //! | module | what it gives |
 //! | --- | --- |
-//! | [`tools`] | the programs etcd, kube-apiserver and kubectl: found, or built once |
+//! | [`tools`] | the programs etcd, kube-apiserver, kubectl and helm: found, or built once |
 //! | [`process`] | child processes that end with their parent, however it ends |
 //! | [`scratch`] | temporary folders that do not pile up |
 //! | [`control_plane`] | etcd and kube-apiserver on loopback, clients, tokens, kubectl |
 //! | [`second`] | a second API server on the same etcd, with a view that can be frozen |
 //! | [`link`] | a way for TCP connections that can be frozen |
 //! | [`manifests`] | server-side apply of YAML files |
+//! | [`helm`] | helm 4: rendering charts, installing them |
 //! | [`audit`] | what the API server was asked, from its audit log |
 //! | [`receiver`] | an HTTP/1.1 endpoint with scripted faults, which records every request |
 //! | [`fault_proxy`] | an API server that fails on request |
-//! | [`program`] | the operator's program, built with Cargo |
+//! | [`program`] | the operator's program and benches, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
+//! | `deployment` | the operator as its Deployment says |
+//! | [`plain`] | the manifests that are made from the charts |
 //! | [`ledger`] | the operator's records: lost, damaged, copied, brought back |
 //! | `lease` | the Lease of an operator that is dead |
 //! | [`mirror`] | what a careful receiver knows, compared with the cluster |
@@ -29,8 +32,10 @@
 
 pub mod audit;
 pub mod control_plane;
+mod deployment;
 mod error;
 pub mod fault_proxy;
+pub mod helm;
 mod http1;
 pub mod interrupt;
 pub mod kubeconfig;
@@ -41,6 +46,7 @@ pub mod manifests;
 pub mod mirror;
 pub mod operator;
 mod pki;
+pub mod plain;
 pub mod process;
 pub mod program;
 pub mod receiver;

@@ -1,4 +1,4 @@
-//! The operator as a child process, under a real ServiceAccount token with least RBAC: never as cluster admin.
+//! The operator as a child process, under a real ServiceAccount token with the chart's RBAC: never as cluster admin.
 //!
 //! Takes the program's path (a test of the root package has it from Cargo) and knows of it only the command line and
 //! the log line `admin server listening` with the field `address`. One operator watches all namespaces, so two with
@@ -13,17 +13,18 @@ use std::{
 };
 
 use http::StatusCode;
+use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::{
     ControlPlane,
     error::{Context, Error, Result},
-    eventually, http1,
+    eventually, helm, http1, manifests,
     process::{self, Child, Signal},
     scratch::Scratch,
     usage,
 };
 
-const RBAC: &str = include_str!("../manifests/operator-rbac.yaml");
 /// Its namespace, unless a test gives it another.
 pub const NAMESPACE: &str = "changehook-system";
 
@@ -77,7 +78,7 @@ impl<'a> OperatorOptions<'a> {
 
     /// Creates namespace, ServiceAccount and RBAC, and gives a kubeconfig with the ServiceAccount's token.
     pub async fn prepare(&self) -> Result<PathBuf> {
-        let manifest = RBAC.replace(NAMESPACE, &self.namespace);
+        let manifest = rights().await?.replace(NAMESPACE, &self.namespace);
         self.control_plane
             .apply_yaml(&manifest, &self.namespace)
             .await
@@ -102,13 +103,44 @@ impl<'a> OperatorOptions<'a> {
     }
 }
 
+/// What the chart grants, for the kinds that tests watch; rendered once. All names in it begin with [`NAMESPACE`], but for
+/// the ServiceAccount's.
+async fn rights() -> Result<&'static str> {
+    static RENDERED: OnceCell<String> = OnceCell::const_new();
+    let render = || async {
+        let values = json!({
+            "serviceAccount": {"name": SERVICE_ACCOUNT},
+            // because each test has a namespace of its own
+            "secrets": {"clusterWide": true},
+            // by name; Secrets are not among them
+            "watch": {"rules": [
+                {"apiGroups": [""], "resources": ["configmaps", "pods", "services", "namespaces", "nodes"]},
+                {"apiGroups": ["apps"], "resources": ["deployments"]},
+                {"apiGroups": ["mcp.example.com"], "resources": ["mcpservers"]},
+                {"apiGroups": ["example.com"], "resources": ["widgets", "gadgets", "sprockets"]},
+            ]},
+        });
+        let rendered = helm::template("changehook", NAMESPACE, NAMESPACE, &values).await?;
+        let mut granted = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}).to_string();
+        for object in manifests::parse(&rendered)? {
+            let kind = object.types.as_ref().map_or("", |types| &types.kind);
+            if kind == "ServiceAccount" || kind.contains("Role") {
+                let text = serde_json::to_string(&object).context("failed to write a manifest")?;
+                granted.extend(["\n---\n", &text]);
+            }
+        }
+        Ok(granted)
+    };
+    RENDERED.get_or_try_init(render).await.map(String::as_str)
+}
+
 /// All that is needed to start it once more.
 #[derive(Clone, Debug)]
-struct Launch {
-    binary: PathBuf,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    ready_within: Duration,
+pub(crate) struct Launch {
+    pub(crate) binary: PathBuf,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) ready_within: Duration,
 }
 
 /// A running operator. Killed on drop.
@@ -144,7 +176,7 @@ impl Operator {
         Self::spawn(self.launch.clone()).await
     }
 
-    async fn ready(self) -> Result<Self> {
+    pub(crate) async fn ready(self) -> Result<Self> {
         let ready = eventually(self.launch.ready_within, || async {
             if self.child.ended().is_some() {
                 return Ok(Err("it ended".to_owned()));
@@ -160,7 +192,7 @@ impl Operator {
         }
     }
 
-    async fn spawn(launch: Launch) -> Result<Self> {
+    pub(crate) async fn spawn(launch: Launch) -> Result<Self> {
         let scratch = Scratch::new()?;
         let mut command = Command::new(&launch.binary);
         command

@@ -95,16 +95,21 @@ func (r *receiver) process(body delivery) {
 	fmt.Printf("%s %s %s %s sequence=%d\n", verdict, change.ChangeType, resource.Kind, name, change.Sequence)
 }
 
+// setting is a variable of the environment, or what it is unless it is set.
+func setting(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
+}
+
 func main() {
 	secret := os.Getenv("WEBHOOK_SECRET")
 	if secret == "" {
 		log.Fatal("WEBHOOK_SECRET is not set: it is the value in the subscription's Secret")
 	}
-	port := os.Getenv("PORT")
-	if port == "" {
-		port = "9000"
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	host, port := setting("HOST", "127.0.0.1"), setting("PORT", "9000")
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		log.Fatal(err)
 	}

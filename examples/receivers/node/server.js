@@ -105,6 +105,7 @@ const server = http.createServer((request, response) => {
   });
 });
 
-server.listen(Number(process.env.PORT ?? 9000), '127.0.0.1', () => {
-  console.log(`listening on http://127.0.0.1:${server.address().port}/webhook`);
+server.listen(Number(process.env.PORT ?? 9000), process.env.HOST ?? '127.0.0.1', () => {
+  const { address, port } = server.address();
+  console.log(`listening on http://${address}:${port}/webhook`);
 });

@@ -85,8 +85,9 @@ class Webhook(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     if not SECRET:
         sys.exit("WEBHOOK_SECRET is not set: it is the value in the subscription's Secret")
-    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "9000"))), Webhook)
-    print(f"listening on http://127.0.0.1:{server.server_port}/webhook", flush=True)
+    address = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "9000"))
+    server = ThreadingHTTPServer(address, Webhook)
+    print(f"listening on http://{address[0]}:{server.server_port}/webhook", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

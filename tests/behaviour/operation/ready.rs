@@ -39,11 +39,44 @@ async fn without_the_definitions_it_is_not_ready_says_so_and_gets_ready_when_the
     let options = OperatorOptions::new(binary(), &control_plane);
     let operator = Operator::start_unready(options).await.expect("the operator starts");
     is_missing(&operator, &["the custom resource definitions", "the Lease", "the list of subscriptions"]).await;
-    let hint = "webhooksubscriptions.changehook.dev/v1alpha1 is not served; apply the output of `changehook crds`";
+    let hint = "webhooksubscriptions.changehook.dev/v1alpha1 is not served; upgrade the chart changehook-crds, or apply \
+                the output of `changehook crds`";
     has_logged(&operator, hint).await;
 
     control_plane.apply_crds(&root().join("crds")).await.expect("the CRDs can be applied");
     is_ready(&operator).await;
+}
+
+#[tokio::test]
+async fn under_older_definitions_it_is_not_ready_names_a_field_that_they_lack_and_gets_ready_when_they_are_upgraded() {
+    let control_plane = ControlPlane::start().await.expect("a control plane starts");
+    control_plane.apply_crds(&root().join("crds")).await.expect("the CRDs can be applied");
+    let text = std::fs::read_to_string(root().join("crds/webhooksubscriptions.yaml")).unwrap();
+    let mut older: Value = serde_saphyr::from_str(&text).unwrap();
+    let status = &mut older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+    assert!(status.as_object_mut().unwrap().remove("totals").is_some());
+    control_plane.apply_crd_yaml(&older.to_string()).await.expect("it can be applied");
+    is_no_longer_published(&control_plane, "/properties/status/properties/totals").await;
+    let operator = Operator::start_unready(OperatorOptions::new(binary(), &control_plane)).await.expect("it starts");
+    is_missing(&operator, &["the custom resource definitions", "the Lease", "the list of subscriptions"]).await;
+    let hint = "the CustomResourceDefinition webhooksubscriptions.changehook.dev is older than this operator: it does not \
+                know status.totals; upgrade the chart changehook-crds, or apply the output of `changehook crds`";
+    has_logged(&operator, hint).await;
+
+    control_plane.apply_crds(&root().join("crds")).await.expect("the CRDs can be applied");
+    is_ready(&operator).await;
+}
+
+/// Waits until the API server's OpenAPI document, which follows its definitions, has lost the field.
+async fn is_no_longer_published(control_plane: &ControlPlane, pointer: &str) {
+    let look = || async {
+        let path = "/openapi/v3/apis/changehook.dev/v1alpha1";
+        let text = control_plane.kubectl_ok(&["get", "--raw", path]).await.map_err(|error| error.to_string())?;
+        let document: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let schema = &document["components"]["schemas"]["dev.changehook.v1alpha1.WebhookSubscription"];
+        if schema.is_object() && schema.pointer(pointer).is_none() { Ok(()) } else { Err(schema.to_string()) }
+    };
+    eventually(SOON, look).await.expect("the document follows");
 }
 
 #[tokio::test]

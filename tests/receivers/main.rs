@@ -1,133 +1,33 @@
 //! The example receivers, which hold the contract's own snippets, verify what changehook signs, over objects that were
-//! made to trip them. Needs Node.js, Python and Go; no control plane.
+//! made to trip them; and what a running operator sends. Needs Node.js, Python and Go.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod live;
+mod program;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use changehook_core::event::{Event, Object, RenderOptions, Rendered, Subject, event_id, render, row, x_signature_256};
 use changehook_core::object::{Gvk, ObservedBy};
 use changehook_core::plan::{Change, SubscriptionId};
 use serde_json::{Value, json};
-use testbed::eventually;
-use testbed::process::{self, Child};
+use testbed::process;
 use testbed::scratch::Scratch;
 
-const SECRET: &str = "s3cr3t key, with spaces, ünd Ümläuts";
-const WITHIN: Duration = Duration::from_secs(20);
-/// The first build of Go's standard library takes its time.
-const BUILT_WITHIN: Duration = Duration::from_mins(5);
+use program::{ALL, Language, Receiver, SECRET};
+
 const SUBSCRIPTION: &str = "0b4e2c1a-6f1d-4f7e-9d0c-3a5b7c9d1e2f";
 /// 2026-01-05T10:30:00Z
 const NOW: i64 = 1_767_609_000_000;
 
-// === the receivers ===
-
-#[derive(Clone, Copy, Debug)]
-enum Language {
-    Node,
-    Python,
-    Go,
-}
-
-const ALL: [Language; 3] = [Language::Node, Language::Python, Language::Go];
-
-struct Receiver {
-    language: Language,
-    child: Child,
-    url: String,
-    http: reqwest::Client,
-    // last: the log and the built program go after the child
-    _scratch: Scratch,
-}
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/receivers").join(name)
-}
-
-fn program(name: &str, what: &str) -> Command {
-    let there = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
-    assert!(there, "the tests of the example receivers need {what}: install it, so that `{name}` is found in PATH");
-    Command::new(name)
-}
-
-impl Language {
-    async fn command(self, scratch: &Path) -> Command {
-        match self {
-            Self::Node => {
-                let mut command = program("node", "Node.js");
-                command.arg(folder("node").join("server.js"));
-                command
-            }
-            Self::Python => {
-                let mut command = program("python3", "Python");
-                command.arg("-B").arg(folder("python").join("server.py"));
-                command
-            }
-            Self::Go => {
-                // not `go run`: what that starts would outlive it
-                let binary = scratch.join("receiver");
-                let mut compile = program("go", "the Go toolchain");
-                compile
-                    .current_dir(folder("go"))
-                    .args([OsStr::new("build"), OsStr::new("-o"), binary.as_os_str()])
-                    .arg(".");
-                let built = tokio::time::timeout(BUILT_WITHIN, process::run(compile, Vec::new())).await;
-                let built = built.expect("go build takes too long").unwrap();
-                assert!(built.status.success(), "go build failed: {}", built.stderr);
-                Command::new(binary)
-            }
-        }
-    }
-}
+// === deliveries ===
 
 impl Receiver {
-    async fn start(language: Language) -> Self {
-        testbed::init();
-        let scratch = Scratch::new().unwrap();
-        let mut command = language.command(scratch.path()).await;
-        command.env("PORT", "0").env("WEBHOOK_SECRET", SECRET);
-        let child = Child::spawn(&format!("{language:?} receiver"), command, &scratch.path().join("log")).unwrap();
-        let url = eventually(WITHIN, || async {
-            child.log().lines().find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()))
-        })
-        .await;
-        let url = url.unwrap_or_else(|_| panic!("{}", child.error("did not say where it listens")));
-        assert!(url.starts_with("http://127.0.0.1:") && url.ends_with("/webhook"), "{url}");
-        let http = reqwest::Client::builder().no_proxy().timeout(WITHIN).build().unwrap();
-        Self { language, child, url, http, _scratch: scratch }
-    }
-
-    /// Posts a body with these signature headers and gives the answer's status.
-    async fn post(&self, body: &[u8], signatures: &[&[u8]]) -> u16 {
-        let mut request = self.http.post(&self.url).header("Content-Type", "application/json").body(body.to_vec());
-        for signature in signatures {
-            request = request.header("X-Signature-256", http::HeaderValue::from_bytes(signature).unwrap());
-        }
-        match request.send().await {
-            Ok(answer) => answer.status().as_u16(),
-            Err(error) => panic!("{}", self.child.error(&format!("did not answer: {error}"))),
-        }
-    }
-
     async fn deliver(&self, rendered: &Rendered) -> u16 {
         self.post(&rendered.body, &[signature(&rendered.body).as_bytes()]).await
     }
-
-    /// Waits for a line of its output.
-    async fn says(&self, line: &str) {
-        let said =
-            eventually(WITHIN, || async { self.child.log().lines().any(|said| said == line).then_some(()) }).await;
-        assert!(said.is_ok(), "{}", self.child.error(&format!("did not say {line:?}")));
-    }
 }
-
-// === deliveries ===
 
 fn signature(body: &[u8]) -> String {
     x_signature_256(SECRET.as_bytes(), body)
@@ -367,8 +267,8 @@ async fn a_receiver_without_a_key_says_so_and_ends() {
 
 #[test]
 fn the_registry_example_gives_the_contracts_example_payload_field_by_field() {
-    let manifest = include_str!("../examples/mcp/server.yaml");
-    let contract: Value = serde_json::from_str(include_str!("../core/tests/vectors/contract-example.json")).unwrap();
+    let manifest = include_str!("../../examples/mcp/server.yaml");
+    let contract: Value = serde_json::from_str(include_str!("../../core/tests/vectors/contract-example.json")).unwrap();
     let mut object: Value = serde_saphyr::from_str(manifest).unwrap();
     for (key, value) in [("namespace", "default"), ("uid", "uid-of-server"), ("resourceVersion", "4711")] {
         object["metadata"][key] = json!(value);

@@ -1,0 +1,3 @@
+local actions = {}
+actions["resync"] = {["disabled"] = false}
+return actions

@@ -1,0 +1,75 @@
+//! Where subscriptions are read from: the whole cluster, or some namespaces, each with a list and a watch of its own.
+//!
+//! Touches the API server: list and watch of WebhookSubscriptions. Invariant: of each place's list it is known which
+//! place it is of, so that a list of one says nothing of what is in another.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::stream::{BoxStream, SelectAll, once};
+use futures::{StreamExt, TryStreamExt};
+use kube::api::ApiResource;
+use kube::core::DynamicObject;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+
+use crate::api::WebhookSubscription;
+
+/// Whose subscriptions are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everybody's.
+    Cluster,
+    /// Those in these namespaces; nothing is asked of the API server about others.
+    Namespaces(BTreeSet<String>),
+}
+
+/// A place that subscriptions are listed in: a namespace, or `None` for all.
+pub(super) type Place = Option<Arc<str>>;
+
+/// What the API server tells of subscriptions; never ends.
+pub(super) type Feed = SelectAll<BoxStream<'static, Option<(Place, watcher::Result<Event<DynamicObject>>)>>>;
+
+impl Scope {
+    /// Some namespaces; none at all means everybody's.
+    pub fn of(namespaces: impl IntoIterator<Item = String>) -> Self {
+        let namespaces: BTreeSet<String> = namespaces.into_iter().collect();
+        if namespaces.is_empty() { Self::Cluster } else { Self::Namespaces(namespaces) }
+    }
+
+    /// Each of them is listed once to begin with.
+    pub(super) fn places(&self) -> Vec<Place> {
+        match self {
+            Self::Cluster => vec![None],
+            Self::Namespaces(names) => names.iter().map(|name| Some(Arc::from(name.as_str()))).collect(),
+        }
+    }
+}
+
+/// Lists and watches in every place. A `None` says that one of them has ended, which none does.
+pub(super) fn feed(client: &Client, scope: &Scope) -> Feed {
+    // One that an older CRD let in must not keep the others from being listed, so specs are read one by one.
+    let kind = ApiResource::erase::<WebhookSubscription>(&());
+    let of = |place: Place| {
+        let api: Api<DynamicObject> = match &place {
+            None => Api::all_with(client.clone(), &kind),
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        };
+        let told = watcher(api, watcher::Config::default()).default_backoff().into_stream();
+        told.map(move |event| Some((place.clone(), event))).chain(once(async { None })).boxed()
+    };
+    scope.places().into_iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_namespace_the_whole_cluster_is_one_place_and_each_namespace_is_one_however_often_it_is_named() {
+        assert_eq!(Scope::of([]).places(), [None]);
+        let places = Scope::of(["b", "a", "b"].map(str::to_owned)).places();
+        assert_eq!(places, [Some(Arc::from("a")), Some(Arc::from("b"))]);
+    }
+}
