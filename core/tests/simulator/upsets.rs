@@ -145,7 +145,7 @@ pub fn damaged(random: &mut Random, steps: &mut Vec<Step>) {
 pub fn watched_elsewhere(random: &mut Random, steps: &mut Vec<Step>) {
     let (kind, name) = object(random);
     windows(random, steps, Step::Touch { kind, name, content: 0 }, kind, Answer::Fine, 9);
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..=random.below(3) {
         steps.push(match random.below(4) {
             0 => Step::Touch { kind, name, content: random.byte() % 2 },
             1 => Step::Label { kind, name, label: random.byte() % 2 },
