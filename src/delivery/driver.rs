@@ -318,15 +318,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             Command::Assign(assignment) => {
                 let Assignment { plan, endpoint: _, sources } = &*assignment;
                 let id = plan.id.clone();
-                let edited = self.endpoints.contains_key(&id);
                 self.engine.plan(now, plan.clone());
                 self.selection.plan(plan, sources, &mut self.seen);
                 for observation in self.seen.drain(..) {
-                    if edited {
-                        self.engine.replanned(now, observation);
-                    } else {
-                        self.engine.observe(now, observation);
-                    }
+                    self.engine.replanned(now, observation);
                 }
                 for (interest, source) in plan.interests.iter().zip(sources) {
                     if let Some(synced) = self.selection.synced(source) {

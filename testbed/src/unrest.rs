@@ -33,7 +33,6 @@ pub struct Unrest {
     client: Client,
     namespace: String,
     objects: usize,
-    deletes: bool,
     n: Arc<AtomicU64>,
 }
 
@@ -46,13 +45,7 @@ pub struct Writers {
 impl Unrest {
     /// Among so many names in a namespace.
     pub fn new(client: Client, namespace: &str, objects: usize) -> Self {
-        Self { client, namespace: namespace.to_owned(), objects, deletes: true, n: Arc::default() }
-    }
-
-    /// Nothing is deleted, so no name is ever another object's.
-    #[must_use]
-    pub fn without_deletes(self) -> Self {
-        Self { deletes: false, ..self }
+        Self { client, namespace: namespace.to_owned(), objects, n: Arc::default() }
     }
 
     /// Starts so many writers, each of which pauses up to `pause` between two writes; chance comes from the seed.
@@ -78,8 +71,7 @@ impl Unrest {
     async fn write(&self, random: &mut fastrand::Rng) -> Result<u64, kube::Error> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let name = format!("object-{}", random.usize(..self.objects));
-        let kinds = if self.deletes { 100 } else { 75 };
-        match random.u8(..kinds) {
+        match random.u8(..100) {
             0..60 => self.edit(&maps, &name, json!({})).await,
             60..65 => {
                 for _ in 0..5 {

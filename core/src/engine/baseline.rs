@@ -139,8 +139,14 @@ impl Desk {
     fn note_listed(&mut self, now: Now, kind: &GroupKind) {
         if let Some((kind, _)) = self.baselines.get_key_value(kind)
             && self.listed.insert(Arc::clone(kind))
-            && self.listed.len() == self.baselines.len()
         {
+            self.note_all_listed(now);
+        }
+    }
+
+    /// A list is complete, or a kind that was not listed yet is none of ours any more.
+    pub(super) fn note_all_listed(&mut self, now: Now) {
+        if self.listed.len() == self.baselines.len() {
             self.all_listed_at = Some(now.wall);
         }
     }

@@ -111,6 +111,8 @@ pub(super) struct Desk {
     pub retry_turn: bool,
     /// Objects of one name; only a name's second uid is looked at.
     pub namesakes: Map<Name, Vec<ObjectKey>>,
+    /// The plan in force came with another selection than the one before it.
+    pub reselects: bool,
     /// Something of ours was missing when it was last tried: not before this.
     pub paused_until: u64,
     pub unsent: Option<String>,
@@ -155,6 +157,7 @@ impl Desk {
             retries_in_flight: 0,
             retry_turn: false,
             namesakes: Map::default(),
+            reselects: false,
             paused_until: 0,
             unsent: None,
             alarm: None,

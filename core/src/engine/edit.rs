@@ -41,6 +41,9 @@ impl Engine {
             subscription.restore(shared, now, book);
         }
         let old = std::mem::replace(&mut subscription.desk.plan, plan);
+        // A watch that moves to another source brings the same plan again; what that source shows otherwise is told.
+        subscription.desk.reselects =
+            !begins && (old.interests != subscription.desk.plan.interests || broken(Rule::MovesAreNoEdits));
         // What is done about objects of a kind that has no baseline.
         let policy = &subscription.desk.plan.policy;
         let newcomers = match loss {
@@ -168,7 +171,9 @@ impl Subscription {
         for kind in left {
             passed(Passed::KindLeft);
             self.desk.baselines.remove(&kind);
-            self.desk.listed.remove(&kind);
+            if !self.desk.listed.remove(&kind) {
+                self.desk.note_all_listed(now);
+            }
             self.desk.whole.remove(&kind);
             shared.record(now, &self.desk, Fact::Unmark { kind });
         }

@@ -245,6 +245,7 @@ impl Engine {
     pub fn committed(&mut self, now: Now, number: u64) {
         if self.shared.journal.committed(now, number) {
             self.close_baselines(now);
+            self.show_what_was_heard();
         }
     }
 

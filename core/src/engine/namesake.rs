@@ -110,16 +110,19 @@ impl Subscription {
         }
     }
 
-    /// A row proves that whoever had its name before is gone, even if no list says so.
+    /// A row proves that whoever had its name before is gone, even if no list says so: one that was not shown since a
+    /// takeover, or one that was shown by another source, which this one has yet to confirm.
     pub(super) fn prove_namesakes_gone(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, row: &Row) {
         for other in self.desk.others(key, row.namespace.as_ref(), &row.name) {
-            let Some(slot) = self.slots.get_mut(&other) else { continue };
-            if matches!(slot.shown, Shown::Unknown | Shown::Unseen) && slot.highest_rv() <= row.rv {
-                passed(Mark::NamesakeProvedGone);
-                slot.shown = Shown::Gone { rv: row.rv };
-                slot.by = ObservedBy::Relist;
-                slot.detected_at = now.wall;
-                self.reconsider(shared, now, &other);
+            let Some(slot) = self.slots.get(&other) else { continue };
+            let proven = match slot.shown {
+                Shown::Unknown | Shown::Unseen => true,
+                Shown::Selected { rv, .. } => rv <= row.rv && !broken(Rule::NamesProveTheEnd),
+                Shown::Deselected { .. } | Shown::Gone { .. } => false,
+            };
+            if proven && slot.highest_rv() <= row.rv {
+                passed(if slot.is_selected() { Mark::NamesakeReplaced } else { Mark::NamesakeProvedGone });
+                self.show(shared, now, &other, Shown::Gone { rv: row.rv }, ObservedBy::Relist, false);
             }
         }
     }

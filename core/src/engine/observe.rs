@@ -2,13 +2,16 @@
 //!
 //! Touches nothing. Invariant: what is under way stays as it was declared, whatever is shown meanwhile.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 
+use super::desk::Desk;
+use super::shared::Shared;
 use super::slot::{Shown, Slot};
 use super::{Engine, ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Named;
-use crate::object::{Fingerprint, Row};
+use crate::object::{Fingerprint, ObservedBy, Row};
 use crate::plan::Existing;
 use crate::proof::{Mark, Rule, broken, passed};
 use crate::select::{Observation, Seen};
@@ -19,8 +22,8 @@ impl Engine {
         self.see(now, observation, false);
     }
 
-    /// What a subscription sees of an object after it was edited: what it does not select any more is forgotten silently,
-    /// unless it wants to be told of that.
+    /// What a subscription sees of an object after it was planned: what an edit of its selection takes out is forgotten
+    /// silently, unless it wants to be told of that.
     pub fn replanned(&mut self, now: Now, observation: Observation) {
         self.see(now, observation, true);
     }
@@ -46,8 +49,25 @@ impl Engine {
             Seen::Gone { rv } => Shown::Gone { rv },
             Seen::Unknown => Shown::Unknown,
         };
-        let Subscription { slots, desk } = subscription;
-        let Some(slot) = slots.get_mut(&key) else { return };
+        let Desk { plan, reselects, .. } = &subscription.desk;
+        let silences = by_edit && *reselects && plan.policy.selection_change == Existing::Adopt;
+        subscription.show(shared, now, &key, shown, by, silences);
+    }
+}
+
+impl Subscription {
+    /// The watch shows this of an object; `silences` if it is an edit that takes it out of the selection.
+    pub(super) fn show(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        key: &ObjectKey,
+        shown: Shown,
+        by: ObservedBy,
+        silences: bool,
+    ) {
+        let Self { slots, desk } = self;
+        let Some(slot) = slots.get_mut(key) else { return };
         if slot.would_differ(&shown) {
             // What was about to be told is now part of a later state; what is already under way is not.
             let under_way = slot.is_busy() && slot.sending.is_some_and(|sending| slot.same_event(sending.change));
@@ -63,19 +83,17 @@ impl Engine {
         if slot.is_busy() {
             passed(Mark::ShownUnderWay);
         }
-        let was_selected = slot.is_selected();
-        let silences = by_edit && desk.plan.policy.selection_change == Existing::Adopt;
+        let before = discriminant(&slot.shown);
         slot.show(shown, silences);
-        let turned = was_selected != slot.is_selected();
+        // Whether it is selected, gone, or unknown decides who goes first.
+        let turned = before != discriminant(&slot.shown);
         let named = slot.named.clone();
-        subscription.reconsider(shared, now, &key);
+        self.reconsider(shared, now, key);
         if turned {
-            subscription.reconsider_namesakes(shared, now, &key, &named);
+            self.reconsider_namesakes(shared, now, key, &named);
         }
     }
-}
 
-impl Subscription {
     /// Makes sure of the object's slot, and that it bears the names the row shows.
     fn name(&mut self, key: &ObjectKey, row: &Row, now: Now) {
         let named =

@@ -6,7 +6,7 @@
 use super::desk::Desk;
 use super::shared::Shared;
 use super::slot::Slot;
-use super::{ObjectKey, Subscription};
+use super::{Engine, ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Fact;
 use crate::plan::{Change, Requests, Scope};
@@ -23,6 +23,21 @@ impl Desk {
     pub fn same_event(&self, slot: &Slot, change: Change) -> bool {
         let counts = change == Change::Removed || slot.sending.is_some_and(|sending| sending.seq >= self.resync);
         counts && slot.same_event(change)
+    }
+}
+
+impl Engine {
+    /// What became durable is shown as done, even if there is nothing to be told for it.
+    pub(super) fn show_what_was_heard(&mut self) {
+        let Self { subscriptions, shared, .. } = self;
+        while let Some((seq, _)) = shared.heard.first()
+            && shared.journal.is_durable(*seq)
+            && let Some((_, id)) = shared.heard.pop_first()
+        {
+            if let Some(Subscription { desk, .. }) = subscriptions.get_mut(&id) {
+                shared.mark_changed(desk);
+            }
+        }
     }
 }
 
@@ -59,6 +74,7 @@ impl Subscription {
             desk.resync = seq;
         }
         desk.requests = (seq, requests);
+        shared.heard.insert((seq, desk.plan.id.clone()));
     }
 
     /// Everything that was given up gets another chance; so does an endpoint that is down, at once.

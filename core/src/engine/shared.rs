@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub changed: BTreeSet<SubscriptionId>,
     /// Subscriptions with an open baseline.
     pub opening: BTreeSet<SubscriptionId>,
+    /// Requests to be told again that are not durable yet: the sequence of the record, and whose it is.
+    pub heard: BTreeSet<(u64, SubscriptionId)>,
     /// Subscriptions that make up for a loss.
     pub recovering: BTreeSet<SubscriptionId>,
     /// Slots that the ledger has room for.
@@ -87,6 +89,7 @@ impl Shared {
             alarms: BTreeSet::new(),
             changed: BTreeSet::new(),
             opening: BTreeSet::new(),
+            heard: BTreeSet::new(),
             recovering: BTreeSet::new(),
             admitted: 0,
             crowded: BTreeSet::new(),

@@ -180,14 +180,19 @@ impl Subscription {
     /// One owed object at a time is tried while the breaker is open. Those that wait for a retry, those that the outage
     /// parked and those that were never tried take turns: an endpoint that refuses some of them may take the others.
     fn start_probe(&mut self, shared: &mut Shared, now: Now) -> Turn {
-        let mut tries = self.desk.due.len() + self.desk.outage.len() + self.desk.first.len();
+        // Who is tried leaves its line; the parked ones stay, so each has one chance.
+        let mut parked = self.desk.outage.len();
         let mut empty = 0;
-        while tries > 0 && empty < 3 {
+        while empty < 3 {
             let desk = &mut self.desk;
             desk.probes += 1;
             let key = match desk.probes % 3 {
                 0 => desk.due.pop(),
-                1 => desk.next_parked(),
+                1 if parked > 0 => {
+                    parked -= 1;
+                    desk.next_parked()
+                }
+                1 => None,
                 _ if shared.journal.may_declare() => desk.first.pop(),
                 _ => None,
             };
@@ -195,7 +200,7 @@ impl Subscription {
                 empty += 1;
                 continue;
             };
-            (tries, empty) = (tries - 1, 0);
+            empty = 0;
             if self.begin(shared, now, &key, Lane::Probe) {
                 return Turn::Started;
             }

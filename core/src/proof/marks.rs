@@ -237,6 +237,8 @@ marks! {
     WaitsForHeir,
     /// A row proves that the former owner of its name is gone.
     NamesakeProvedGone,
+    /// A row proves it of one that another source had shown.
+    NamesakeReplaced,
     /// The endpoint has a newer object of that name: the end of the old one is dropped.
     NamesakeOutdated,
     /// A change became part of a later one before it was told.

@@ -79,10 +79,14 @@ rules! {
     ClosedAdoptsNothing,
     /// What is unanswered is not adopted, such as a tombstone that is selected again.
     UnansweredIsNotAdopted,
+    /// A watch that moves to another source silences nothing.
+    MovesAreNoEdits,
     /// What was owed before an edit is not adopted by it.
     OwedIsPledged,
     /// Objects of one name are told one after the other.
     NamesakesInOrder,
+    /// A newer object of its name proves that an object is gone.
+    NamesProveTheEnd,
     /// The end of an old object is dropped once the endpoint has a new one of that name.
     OutdatedEndsAreDropped,
     /// What is given up for now may still have arrived.

@@ -77,6 +77,18 @@ fn a_request_is_shown_as_seen_only_once_it_is_durable() {
 }
 
 #[test]
+fn a_request_is_shown_as_done_although_nothing_can_be_told_for_it() {
+    let mut rig = Rig::new();
+    rig.commits_at_once = false;
+    rig.edit(S, annotate("monday"));
+    rig.run_for(2_000);
+    rig.engine.take_changed();
+    rig.commit();
+    assert!(!rig.engine.take_changed().is_empty(), "nobody would look");
+    assert!(rig.view().requests.is_some());
+}
+
+#[test]
 fn a_request_for_what_is_parked_releases_that_and_nothing_else() {
     let mut rig = told_three();
     rig.script(|_| Some(status(422)));

@@ -40,20 +40,19 @@ pub struct Endpoint {
     pub held: BTreeMap<u8, (u64, Option<u8>)>,
     /// uid → the highest event for which a request was started, as it was first told.
     pub said: BTreeMap<u8, Told>,
-    /// What an endpoint believes that knows objects by their names alone: uid and content.
+    /// What an endpoint believes that knows objects by their names alone, and not even sequences: uid and content.
     pub names: BTreeMap<u8, (u8, u8)>,
 }
 
 impl Endpoint {
     pub fn receive(&mut self, told: Told) {
-        if self.ignores(told) {
-            return;
-        }
-        self.held.insert(told.uid, (told.sequence, told.content));
         if let Some(content) = told.content {
             self.names.insert(told.place, (told.uid, content));
         } else {
             self.names.remove(&told.place);
+        }
+        if !self.ignores(told) {
+            self.held.insert(told.uid, (told.sequence, told.content));
         }
     }
 

@@ -14,7 +14,6 @@ const LABELS: [&str; 2] = ["x", "y"];
 
 pub struct Kind {
     pub gvk: Arc<Gvk>,
-    pub source: SourceId,
     pub served: bool,
     names: [Arc<str>; NAMES.len()],
     /// What exists now, by name.
@@ -26,11 +25,15 @@ pub struct Kind {
 impl Kind {
     pub fn new(api_version: &str, kind: &str, names: usize, bulky: bool) -> Self {
         let gvk = Gvk::new(api_version, kind);
-        let source = SourceId { gvk: gvk.clone(), namespace: None };
         let objects = vec![None; names];
         let long = if bulky { "x".repeat(900) } else { String::new() };
         let names = NAMES.map(|name| format!("{name}{long}").into());
-        Self { gvk: Arc::new(gvk), source, served: true, past: vec![(10, None, objects.clone())], objects, names }
+        Self { gvk: Arc::new(gvk), served: true, past: vec![(10, None, objects.clone())], objects, names }
+    }
+
+    /// Where a leader hears of it: in the whole cluster, or in the only namespace that has any.
+    pub fn source(&self, narrow: bool) -> SourceId {
+        SourceId { gvk: (*self.gvk).clone(), namespace: narrow.then(|| TEAM.to_owned()) }
     }
 
     /// What a watch says that begins with a list from an API server that is `behind` by so many changes: its version, and

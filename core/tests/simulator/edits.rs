@@ -69,7 +69,8 @@ impl World {
         let sources: Vec<_> = plan
             .interests
             .iter()
-            .map(|interest| self.kinds.iter().find(|kind| *kind.gvk == interest.gvk).unwrap().source.clone())
+            .map(|interest| self.kinds.iter().position(|kind| *kind.gvk == interest.gvk).unwrap())
+            .map(|kind| self.source(at, kind))
             .collect();
         let leader = &mut self.leaders[at];
         let before = leader.sights[number].shown.clone();

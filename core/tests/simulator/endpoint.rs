@@ -52,6 +52,8 @@ pub struct Track {
     pub promised: bool,
     /// It was told, and then what was known of it was lost.
     pub lost: bool,
+    /// Records of it up to that sequence may have been lost.
+    pub lost_until: u64,
     /// Taken out of the selection by an edit at that sequence: the endpoint is not told.
     pub silenced: Option<u64>,
     /// Its Removed was tried and failed.
@@ -61,8 +63,11 @@ pub struct Track {
 pub struct Endpoint {
     /// By object.
     pub tracks: Vec<Track>,
-    /// What a receiver believes that knows objects by kind and name alone: the object, and its content.
+    /// What a receiver believes that knows objects by kind and name alone, and not even sequences: the object, and its
+    /// content.
     pub names: [[Option<(usize, u8)>; NAMES.len()]; KINDS],
+    /// The same of one that ignores what is not higher than the sequence last seen for that name.
+    pub ordered_names: [[(u64, Option<(usize, u8)>); NAMES.len()]; KINDS],
     /// How it answers, whatever the step says.
     pub answers: Answer,
     /// Kinds of changes that arrived: New, Updated, Removed.
@@ -71,7 +76,13 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub fn new() -> Self {
-        Self { tracks: Vec::new(), names: Default::default(), answers: Answer::Fine, said: [false; 3] }
+        Self {
+            tracks: Vec::new(),
+            names: Default::default(),
+            ordered_names: Default::default(),
+            answers: Answer::Fine,
+            said: [false; 3],
+        }
     }
 
     pub fn track(&mut self, object: usize) -> &mut Track {
@@ -87,6 +98,12 @@ impl Endpoint {
         let About { object, content, kind, name, .. } = about(attempt);
         assert_eq!(content.is_none(), event.change == Change::Removed);
         self.said[event.change as usize] = true;
+        let held = content.map(|content| (object, content));
+        self.names[kind][name] = held;
+        let (highest, ordered) = &mut self.ordered_names[kind][name];
+        if event.sequence > *highest {
+            (*highest, *ordered) = (event.sequence, held);
+        }
         let track = self.track(object);
         if event.sequence <= track.highest {
             return;
@@ -94,14 +111,14 @@ impl Endpoint {
         track.highest = event.sequence;
         track.called = Some((kind, name));
         track.holds = content;
-        self.names[kind][name] = content.map(|content| (object, content));
     }
 }
 
 impl Track {
-    /// What was declared last was given up for good.
+    /// What was told last was given up for good; what was declared since then, and dropped before it was told, is nothing.
     pub fn is_discarded(&self) -> bool {
-        self.declared.last().is_some_and(|declared| declared.discarded)
+        let told = |declared: &&Declared| declared.fate != Fate::Unsent || !declared.settled;
+        self.declared.iter().rev().find(told).is_some_and(|declared| declared.discarded)
     }
 
     pub fn event(&mut self, sequence: u64) -> Option<&mut Declared> {

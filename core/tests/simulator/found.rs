@@ -1,7 +1,9 @@
 //! Schedules that failed once, in their shortest form. Each is a sentence about what was wrong.
 
+use changehook_core::plan::OnLoss;
+
 use crate::play::{Watch, play};
-use crate::schedule::{Answer, Edit, Fate, Finish, Schedule, Setup, Step};
+use crate::schedule::{Answer, Damage, Edit, Fate, Finish, Schedule, Setup, Step};
 
 const HEAR: Step = Step::Hear { old: false, kind: 0, events: 3 };
 const COMMIT: Step = Step::Commit { old: false, fate: Fate::Lands };
@@ -58,4 +60,25 @@ fn an_end_is_told_before_the_name_is_an_earlier_objects_again() {
     let refused = [answer(Answer::Unheard), COMMIT, LATER, COMMIT, LATER, COMMIT, answer(Answer::Oversize), COMMIT];
     let back = [Step::SetBack { changes: 2, bits: 0 }, HEAR, COMMIT];
     play_out(&[&known, &refused, &back], Finish::Repaired, |_| ());
+}
+
+#[test]
+fn the_end_of_what_another_source_had_shown_is_told_before_its_name_is_told_again() {
+    let known = [touch(0), HEAR, COMMIT, answer(Answer::Fine), LATER, COMMIT];
+    let replaced = [Step::Delete { kind: 0, name: 0, again: true }, Step::Move { kind: 0, busy: false }];
+    let one_by_one = [Step::Hear { old: false, kind: 0, events: 1 }, COMMIT, answer(Answer::Fine)];
+    play_out(&[&known, &replaced, &one_by_one], Finish::ByName, |setup| setup.late = false);
+}
+
+#[test]
+fn what_is_deselected_while_a_watch_moves_is_told_as_removed() {
+    let known = [select(0), LATER, COMMIT, touch(0), HEAR, COMMIT, answer(Answer::Fine), LATER, COMMIT];
+    let moved = [Step::Label { kind: 0, name: 0, label: 0 }, Step::Move { kind: 0, busy: true }];
+    play_out(&[&known, &moved], Finish::ByItself, |_| ());
+}
+
+#[test]
+fn a_kind_that_leaves_the_plan_unlisted_does_not_keep_a_loss_from_being_made_up_for() {
+    let lost = [Step::Damage { how: Damage::HeadDeleted, pick: 0, bits: 0 }, HEAR, edit(Edit::Kinds { choice: 1 })];
+    play_out(&[&[CRASH], &lost], Finish::ByItself, |setup| setup.losses = Some(OnLoss::Adopt));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use changehook_core::ledger::Entry;
 use changehook_core::object::ObjectKey;
-use changehook_core::plan::ChangeTypes;
+use changehook_core::plan::{ChangeTypes, OnLoss};
 
 use crate::cluster::content;
 use crate::endpoint::{Track, name_of, number_of};
@@ -57,6 +57,18 @@ impl World {
         track.adopted.is_some_and(|(seq, fp)| seq > track.highest && fp == self.fingerprint(number, content))
     }
 
+    /// The ledger has lost what the endpoint was told last, still has what it acknowledged before, which is what the object
+    /// is by now, and is not to make up for losses.
+    fn is_believed(&self, number: usize, object: usize, content: u8) -> bool {
+        let track = self.endpoints[number].tracks.get(object);
+        let lost = track.is_some_and(|track| track.highest <= track.lost_until);
+        let book = self.durable.entries.books.get(&self.plans[number].id);
+        let entry = book.and_then(|book| book.entries.iter().find(|(key, _)| number_of(&key.uid) == object));
+        let acked = entry.and_then(|(_, entry)| entry.acked.filter(|_| entry.sending.is_none()));
+        let same = acked.is_some_and(|acked| acked.fp.0 == self.fingerprint(number, content));
+        self.setup.losses == Some(OnLoss::Adopt) && lost && same
+    }
+
     /// The ledger knows it.
     fn is_remembered(&self, number: usize, object: usize) -> bool {
         let book = self.durable.entries.books.get(&self.plans[number].id);
@@ -71,7 +83,8 @@ impl World {
             let mut kept_out = 0;
             for (object, content, ..) in self.selected(number) {
                 let track = self.endpoints[number].tracks.get(object).unwrap_or(&nothing);
-                let excused = parked.contains(&object) || self.is_adopted(number, track, content);
+                let adopted = self.is_adopted(number, track, content) || self.is_believed(number, object, content);
+                let excused = parked.contains(&object) || adopted;
                 if track.holds == Some(content) || excused || track.is_discarded() {
                     continue;
                 }
@@ -110,18 +123,22 @@ impl World {
         }
     }
 
-    /// A receiver that knows objects by their names has each selected one, unless it was never told of it.
+    /// A receiver that knows objects by their names has each selected one, unless it was never told of it; whether it looks
+    /// at sequences or not.
     pub fn check_names(&self) {
         let nothing = Track::default();
         for number in 0..self.plans.len() {
             let (endpoint, parked) = (&self.endpoints[number], self.parked(number));
             for (object, content, kind, name) in self.selected(number) {
                 let track = endpoint.tracks.get(object).unwrap_or(&nothing);
-                let has = endpoint.names[kind][name];
-                let excused = parked.contains(&object) || self.is_adopted(number, track, content);
+                let (_, ordered) = endpoint.ordered_names[kind][name];
+                let adopted = self.is_adopted(number, track, content) || self.is_believed(number, object, content);
+                let excused = parked.contains(&object) || adopted;
                 let given_up = track.is_discarded() || !self.is_remembered(number, object);
-                let right = has == Some((object, content)) || excused || given_up;
-                assert!(right, "{kind}/{name} is uid {object} {content}, endpoint {number} has {has:?}");
+                for (how, has) in [("", endpoint.names[kind][name]), (" by its sequence", ordered)] {
+                    let right = has == Some((object, content)) || excused || given_up;
+                    assert!(right, "{kind}/{name} is uid {object} {content}, endpoint {number} has {has:?}{how}");
+                }
             }
         }
     }

@@ -183,7 +183,12 @@ impl Book {
                     // Whoever had the name before is gone, if nothing newer is known of it.
                     for (other, slot) in self.slots.iter_mut().enumerate() {
                         let namesake = other != object && slot.called == Some((kind, name));
-                        if namesake && slot.known == Known::Unclear && slot.highest() <= rv {
+                        let shown = match slot.known {
+                            Known::Unclear => true,
+                            Known::Selected { rv: shown, .. } => shown <= rv,
+                            Known::Absent { .. } => false,
+                        };
+                        if namesake && shown && slot.highest() <= rv {
                             slot.known = Known::Absent { rv };
                         }
                     }

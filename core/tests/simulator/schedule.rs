@@ -135,6 +135,8 @@ pub enum Step {
     Swallow { kind: u8 },
     /// The watch shows an object that cannot be read.
     Garble { kind: u8, name: u8 },
+    /// The watch of a kind moves to another source, which, if it is `busy`, was listed already for somebody else.
+    Move { kind: u8, busy: bool },
     /// A request under way is answered, or not.
     Answer { old: bool, pick: u8, answer: Answer },
     /// A request that was given up arrives.
@@ -292,12 +294,13 @@ impl Step {
             Self::Edit { .. } => 22,
             Self::SetBack { .. } => 23,
             Self::Damage { .. } => 24,
+            Self::Move { .. } => 25,
         }
     }
 }
 
 /// The names of [`Step::index`].
-pub const STEPS: [&str; 25] = [
+pub const STEPS: [&str; 26] = [
     "touch",
     "label",
     "delete",
@@ -323,4 +326,5 @@ pub const STEPS: [&str; 25] = [
     "edit",
     "set back",
     "damage",
+    "move",
 ];

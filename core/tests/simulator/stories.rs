@@ -6,11 +6,12 @@ use crate::returns::{back_before_its_end, before_it_was, heirs, told_otherwise};
 use crate::schedule::{Answer, Edit, Fate, Step};
 use crate::upsets::{
     asked_again, clock_goes_back, comes_and_goes, damaged, many_things_then_fold, set_back, slow_ledger,
+    watched_elsewhere,
 };
 
 type Story = fn(&mut Random, &mut Vec<Step>);
 
-pub const STORIES: [Story; 29] = [
+pub const STORIES: [Story; 30] = [
     one_change,
     one_change,
     every_window,
@@ -40,6 +41,7 @@ pub const STORIES: [Story; 29] = [
     damaged,
     damaged,
     before_it_was,
+    watched_elsewhere,
 ];
 
 pub fn object(random: &mut Random) -> (u8, u8) {

@@ -108,7 +108,8 @@ impl World {
         }
         let mut leader = self.new_leader(repeats_left);
         let rv = self.rv;
-        let is_back = |kind: &Kind| leader.engine.highest_version(&kind.source).is_some_and(|floor| rv < floor);
+        let knows_later = |source| leader.engine.highest_version(&source).is_some_and(|floor| rv < floor);
+        let is_back = |kind: &Kind| [false, true].into_iter().any(|narrow| knows_later(kind.source(narrow)));
         let rewound = self.kinds.iter().any(is_back);
         if rewound {
             self.tell(|| "the cluster was set back".to_owned());
@@ -187,6 +188,7 @@ impl World {
         }
         for track in self.endpoints.iter_mut().flat_map(|endpoint| &mut endpoint.tracks) {
             track.declared.iter_mut().for_each(|declared| declared.settled = false);
+            track.lost_until = sequence;
         }
     }
 }

@@ -140,3 +140,28 @@ pub fn damaged(random: &mut Random, steps: &mut Vec<Step>) {
         }
     }
 }
+
+/// The watch of a kind moves to another source and back, and what happens meanwhile is seen by the other one.
+pub fn watched_elsewhere(random: &mut Random, steps: &mut Vec<Step>) {
+    let (kind, name) = object(random);
+    windows(random, steps, Step::Touch { kind, name, content: 0 }, kind, Answer::Fine, 9);
+    for _ in 0..=random.below(3) {
+        steps.push(match random.below(4) {
+            0 => Step::Touch { kind, name, content: random.byte() % 2 },
+            1 => Step::Label { kind, name, label: random.byte() % 2 },
+            _ => Step::Delete { kind, name, again: !random.one_in(3) },
+        });
+        if random.one_in(3) {
+            steps.push(hear(kind));
+        }
+        steps.push(Step::Move { kind, busy: random.one_in(2) });
+        for _ in 0..random.below(4) {
+            steps.push(Step::Hear { old: false, kind, events: random.byte() % 3 });
+            steps.extend([commit(), answer(if random.one_in(3) { badly(random) } else { Answer::Fine })]);
+        }
+        if random.one_in(4) {
+            trouble(random, steps);
+        }
+    }
+    steps.extend([hear(kind), commit(), answer(Answer::Fine)]);
+}

@@ -1,6 +1,6 @@
 //! What a leader hears of the cluster, as the operator's driver hands it to selection and engine.
 
-use changehook_core::object::{SourceEvent, Unreadable};
+use changehook_core::object::{SourceEvent, SourceId, Unreadable};
 use changehook_core::select::{Observation, Seen, Synced};
 
 use crate::brief;
@@ -68,6 +68,7 @@ impl World {
                     watch.pop_back();
                 }
             }
+            Step::Move { kind, busy } => self.move_source(usize::from(kind) % KINDS, busy),
             Step::Garble { kind, name } => {
                 let at = usize::from(kind) % KINDS;
                 if self.kinds[at].served {
@@ -82,8 +83,9 @@ impl World {
     /// The watch of a kind starts anew, with a list. One from before what this leader, or one before it, has seen of the
     /// source is refused and asked for again.
     pub fn list_for(&mut self, at: usize, kind: usize, behind: usize, unreadable: Unreadable, lossy: bool) {
+        let source = self.source(at, kind);
         let leader = &mut self.leaders[at];
-        let floor = leader.engine.highest_version(&self.kinds[kind].source);
+        let floor = leader.engine.highest_version(&source);
         // Nothing guards whoever knows no version, or after a restore only that of a list's first part: that one is not told
         // of the past.
         let behind = if floor.is_none() || self.was_set_back { 0 } else { behind };
@@ -100,13 +102,72 @@ impl World {
         watch.extend(events);
     }
 
+    /// Where the leader hears of the kind.
+    pub fn source(&self, at: usize, kind: usize) -> SourceId {
+        self.kinds[kind].source(self.leaders[at].narrow[kind])
+    }
+
+    /// The present leader may not watch the whole cluster any more, or may again: it hears of the kind from another source,
+    /// which, if it is `busy`, has told somebody else already.
+    fn move_source(&mut self, kind: usize, busy: bool) {
+        let at = self.leaders.len() - 1;
+        let former = self.source(at, kind);
+        self.leaders[at].narrow[kind] ^= true;
+        self.leaders[at].listing[kind] = false;
+        let source = self.source(at, kind);
+        self.list_for(at, kind, 0, all_read(), true);
+        while let Some(event) = self.leaders[at].watches[kind].pop_front_if(|_| busy) {
+            self.tell(|| format!("somebody else is shown of kind {kind}: {}", brief::event(&event)));
+            self.note_version(at, kind, &event);
+            self.leaders[at].selection.apply(&source, event, &mut Vec::new());
+        }
+        for number in 0..self.plans.len() {
+            let Some(plan) = self.leaders[at].plans[number].clone() else { continue };
+            if plan.interests.iter().all(|interest| interest.gvk != source.gvk) {
+                continue;
+            }
+            let kinds = plan.interests.iter().map(|of| self.kinds.iter().position(|kind| *kind.gvk == of.gvk).unwrap());
+            let sources: Vec<SourceId> = kinds.map(|kind| self.source(at, kind)).collect();
+            let mut seen = std::mem::take(&mut self.seen);
+            let leader = &mut self.leaders[at];
+            leader.engine.plan(self.now, plan.clone());
+            leader.selection.plan(&plan, &sources, &mut seen);
+            self.show(at, &mut seen, true);
+            self.seen = seen;
+        }
+        if let Some(synced) = self.leaders[at].selection.synced(&source) {
+            self.complete(at, kind, &synced);
+        }
+        let leader = &mut self.leaders[at];
+        // It lingers: nobody forgets how far it was before the other one has listed.
+        if busy {
+            leader.engine.forget_source(&former);
+        }
+        leader.selection.drop_source(&former);
+        self.pump(at);
+    }
+
     /// A leader hears the next event of a watch; false if there is none.
     pub fn hear(&mut self, at: usize, kind: usize) -> bool {
         let Some(event) = self.leaders[at].watches[kind].pop_front() else { return false };
         self.tell(|| format!("leader {at} hears of kind {kind}: {}", brief::event(&event)));
-        let source = self.kinds[kind].source.clone();
+        self.note_version(at, kind, &event);
+        let source = self.source(at, kind);
+        let mut seen = std::mem::take(&mut self.seen);
+        let synced = self.leaders[at].selection.apply(&source, event, &mut seen);
+        self.show(at, &mut seen, false);
+        self.seen = seen;
+        if let Some(synced) = synced {
+            self.complete(at, kind, &synced);
+        }
+        true
+    }
+
+    /// How far the leader's source of a kind is.
+    fn note_version(&mut self, at: usize, kind: usize, event: &SourceEvent) {
+        let source = self.source(at, kind);
         let leader = &mut self.leaders[at];
-        match &event {
+        match event {
             SourceEvent::ListStarted => leader.listing[kind] = true,
             // Also within a list: what is declared of it must not be newer than the source is known to be.
             SourceEvent::Upsert(row) => leader.engine.source_at(&source, row.rv),
@@ -118,14 +179,6 @@ impl World {
             SourceEvent::KindAbsent => leader.listing[kind] = false,
             SourceEvent::Unreadable(_) => {}
         }
-        let mut seen = std::mem::take(&mut self.seen);
-        let synced = leader.selection.apply(&source, event, &mut seen);
-        self.show(at, &mut seen, false);
-        self.seen = seen;
-        if let Some(synced) = synced {
-            self.complete(at, kind, &synced);
-        }
-        true
     }
 
     /// A list of the kind is complete, or the kind is not installed.

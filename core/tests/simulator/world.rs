@@ -31,6 +31,8 @@ pub struct Leader {
     /// What each watch has to say and was not heard yet.
     pub watches: [VecDeque<SourceEvent>; KINDS],
     pub listing: [bool; KINDS],
+    /// Of which kinds it may watch a namespace only.
+    pub narrow: [bool; KINDS],
     /// As it knows them; none while the subscription is not there.
     pub plans: Vec<Option<Plan>>,
     pub sights: Vec<Sights>,
@@ -202,6 +204,7 @@ impl World {
             selection: Selection::new(),
             watches: Default::default(),
             listing: [false; KINDS],
+            narrow: [false; KINDS],
             plans: vec![None; self.plans.len()],
             sights: vec![Sights::default(); self.plans.len()],
             hold,
@@ -249,7 +252,8 @@ impl World {
             | Step::StaleList { .. }
             | Step::BrokenList { .. }
             | Step::Swallow { .. }
-            | Step::Garble { .. } => self.watch(step),
+            | Step::Garble { .. }
+            | Step::Move { .. } => self.watch(step),
             Step::Answer { old, pick, answer } => self.answer_one(old, pick, answer),
             Step::Arrive { pick } => self.arrive_late(pick),
             Step::Endpoint { subscription, answer } => {

@@ -14,9 +14,7 @@ use super::{LATER, Life};
 async fn etcd_and_the_api_server_die_under_load_and_nothing_is_lost_or_made_up() {
     let mut life = Life::subscribed(json!({})).await;
     let client = life.world.plane().client().await.expect("a client");
-    // Namesakes are another story: while the watch moves from one source to another, the end of an old one may come after
-    // its successor was told, and is then dropped.
-    let unrest = Unrest::new(client, &life.world.namespace, 30).without_deletes();
+    let unrest = Unrest::new(client, &life.world.namespace, 30);
     let busy = unrest.begin(2, 2, Duration::from_millis(20));
     for death in ["etcd", "API server", "both", "operator and etcd"] {
         let before = life.tally().0.len();
