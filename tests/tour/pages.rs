@@ -24,6 +24,13 @@ const PAGES: [(&str, &str); 6] = [
 async fn the_readme_is_one_story_from_an_empty_cluster_on() {
     let mut stage = Stage::set_in_an_empty_cluster().await;
     stage.plays(README).await;
+    // what it tells to build, which cannot be done here, is what comes up
+    let of = "deployment changehook --namespace changehook-system --output jsonpath={..image}";
+    let image = stage.succeeds(&format!("kubectl get {of}")).await;
+    assert!(
+        blocks_of(README).iter().any(|block| block.first_line() == format!("docker build --tag {image} .")),
+        "{image}"
+    );
     // the last thing it tells to do is to make an object of which the reader's own endpoint hears
     let heard = stage.receiver.wait_for("/webhook", 1, WITHIN).await.unwrap();
     let body: Value = serde_json::from_slice(&heard[0].body).unwrap();

@@ -56,9 +56,9 @@ pub struct Stage {
     pub receiver: Receiver,
     /// Free ones, of the cluster's receiver and of `kubectl proxy`.
     ports: [u16; 2],
-    home: Scratch,
-    // last: what runs there goes first
     node: Option<Node>,
+    // last: the logs go after what writes them
+    home: Scratch,
 }
 
 /// The checkout.
