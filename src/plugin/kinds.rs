@@ -76,11 +76,12 @@ struct Version {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Resource {
-    resource: String,
+    #[serde(rename = "resource")]
+    plural: String,
     response_kind: Option<ResponseKind>,
     scope: String,
-    #[serde(default)]
-    singular_resource: String,
+    #[serde(default, rename = "singularResource")]
+    singular: String,
     #[serde(default)]
     verbs: Vec<String>,
     #[serde(default)]
@@ -110,9 +111,9 @@ pub fn read(documents: [Value; 2]) -> Option<Vec<Kind>> {
                         group: group.metadata.name.clone(),
                         version: version.version.clone(),
                         watchable: has("list") && has("watch"),
-                        plural: resource.resource,
+                        plural: resource.plural,
                         kind: answer.kind,
-                        singular: resource.singular_resource,
+                        singular: resource.singular,
                         short: resource.short_names,
                         namespaced: resource.scope == "Namespaced",
                     });
@@ -168,8 +169,8 @@ pub fn resolve<'a>(wanted: &str, kinds: &'a [Kind]) -> Result<&'a Kind, String> 
         [] => Err(format!("--resource {wanted}: {} objects cannot be listed and watched; leave it out", first.kind)),
         [one] => Ok(one),
         several => {
-            let names: Vec<String> = several.iter().map(|kind| kind.full_name()).collect();
-            Err(format!("--resource {wanted} fits several kinds; write one of {}", names.join(", ")))
+            let each: Vec<String> = several.iter().map(|kind| kind.full_name()).collect();
+            Err(format!("--resource {wanted} fits several kinds; write one of {}", each.join(", ")))
         }
     }
 }

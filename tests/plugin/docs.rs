@@ -9,7 +9,7 @@ use crate::world::root;
 fn flags(command: &[&str]) -> BTreeSet<String> {
     let help = Command::new(plugin()).args(command).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    let lines = help.lines().filter_map(|line| line.trim_start().split_once("--").map(|(start, rest)| (start, rest)));
+    let lines = help.lines().filter_map(|line| line.trim_start().split_once("--"));
     let flags = lines.filter(|(start, _)| start.is_empty() || (start.starts_with('-') && start.ends_with(", ")));
     let names = flags.map(|(_, rest)| format!("--{}", rest.split([' ', '=', '[']).next().unwrap()));
     names.filter(|name| name != "--help").collect()
@@ -23,7 +23,7 @@ fn every_flag_is_documented_and_no_other_is() {
         let section = section.split("\n## ").next().unwrap();
         let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
         let documented: BTreeSet<String> = rows
-            .map(|row| row.split(['`', ' ']).next().unwrap().to_owned())
+            .map(|row| row.split(['`', ' ', '=']).next().unwrap().to_owned())
             .filter(|row| row.starts_with("--"))
             .collect();
         let flags = flags(command);

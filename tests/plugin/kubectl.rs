@@ -1,10 +1,10 @@
 //! kubectl with the plugin in its PATH.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::json;
 use testbed::process::{self, Output};
-use tokio::process::Command;
 
 use crate::world::World;
 
