@@ -121,6 +121,9 @@ impl Subscription {
             return None;
         }
         let mut slot = self.slots.remove(key)?;
+        if let Shown::Gone { rv } | Shown::Deselected { rv } = slot.shown {
+            self.desk.ended.note(key.clone(), rv);
+        }
         self.desk.note_not_owed(key, &mut slot);
         self.desk.note_unparked(key, &mut slot);
         self.desk.give_room(shared, key, &mut slot);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Map;
 use super::breaker::Breaker;
+use super::ended::Ended;
 use super::line::Line;
 use super::namesake::Name;
 use super::slot::{LastError, Phase, Slot};
@@ -111,6 +112,8 @@ pub(super) struct Desk {
     pub retry_turn: bool,
     /// Objects of one name; only a name's second uid is looked at.
     pub namesakes: Map<Name, Vec<ObjectKey>>,
+    /// Objects that are gone, and forgotten.
+    pub ended: Ended,
     /// The plan in force came with another selection than the one before it.
     pub reselects: bool,
     /// Something of ours was missing when it was last tried: not before this.
@@ -157,6 +160,7 @@ impl Desk {
             retries_in_flight: 0,
             retry_turn: false,
             namesakes: Map::default(),
+            ended: Ended::default(),
             reselects: false,
             paused_until: 0,
             unsent: None,

@@ -13,6 +13,7 @@
 //! | `want` | the one decision: what a slot needs |
 //! | `decide` | what is done about it: into a line, a silent record, or nothing |
 //! | `observe` | what the watch shows |
+//! | `ended` | what is gone does not come back as it was before |
 //! | `namesake` | objects of one name are told one after the other |
 //! | `edit` | plans that come, change and go |
 //! | `baseline` | what exists already is adopted; what an earlier life knew |
@@ -39,6 +40,7 @@ mod capacity;
 mod decide;
 mod desk;
 mod edit;
+mod ended;
 mod fairness;
 mod folding;
 mod journal;

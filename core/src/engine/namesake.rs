@@ -127,6 +127,16 @@ impl Subscription {
         }
     }
 
+    /// The version in which somebody else was seen to have the name, if that is later than this row.
+    pub(super) fn successor(&self, key: &ObjectKey, row: &Row) -> Option<u64> {
+        let others = self.desk.others(key, row.namespace.as_ref(), &row.name);
+        let seen = others.iter().filter_map(|other| match self.slots.get(other)?.shown {
+            Shown::Selected { rv, .. } | Shown::Deselected { rv } => Some(rv),
+            Shown::Gone { .. } | Shown::Unknown | Shown::Unseen => None,
+        });
+        seen.max().filter(|seen| *seen > row.rv)
+    }
+
     /// The endpoint knows a newer object of that name: Removed of an older one would only confuse it.
     pub(super) fn drop_outdated_namesakes(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, named: &Named) {
         for other in self.desk.others_named(key, named) {

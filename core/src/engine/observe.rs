@@ -29,11 +29,20 @@ impl Engine {
     }
 
     fn see(&mut self, now: Now, observation: Observation, by_edit: bool) {
-        let Observation { subscription: id, object: key, seen, by } = observation;
+        let Observation { subscription: id, object: key, mut seen, by } = observation;
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         let shared = &mut self.shared;
         if let Seen::Selected(row) | Seen::Deselected(row) = &seen {
+            // Of two sources one may be behind the other.
+            if subscription.is_past(&key, row.rv) && !broken(Rule::RowsDoNotGoBack) {
+                passed(Mark::RowOutdated);
+                return;
+            }
             subscription.prove_namesakes_gone(shared, now, &key, row);
+            if let Some(rv) = subscription.successor(&key, row).filter(|_| !broken(Rule::NamesProveTheEnd)) {
+                passed(Mark::RowOfPredecessor);
+                seen = Seen::Gone { rv };
+            }
         }
         let shown = match seen {
             Seen::Selected(row) => {
@@ -67,7 +76,12 @@ impl Subscription {
         silences: bool,
     ) {
         let Self { slots, desk } = self;
-        let Some(slot) = slots.get_mut(key) else { return };
+        let Some(slot) = slots.get_mut(key) else {
+            if let Shown::Gone { rv } = shown {
+                desk.ended.note(key.clone(), rv);
+            }
+            return;
+        };
         if slot.would_differ(&shown) {
             // What was about to be told is now part of a later state; what is already under way is not.
             let under_way = slot.is_busy() && slot.sending.is_some_and(|sending| slot.same_event(sending.change));
@@ -91,6 +105,17 @@ impl Subscription {
         self.reconsider(shared, now, key);
         if turned {
             self.reconsider_namesakes(shared, now, key, &named);
+        }
+    }
+
+    /// Something later than this version was seen of the object.
+    fn is_past(&self, key: &ObjectKey, rv: u64) -> bool {
+        match self.slots.get(key).map(|slot| &slot.shown) {
+            Some(Shown::Selected { rv: seen, .. } | Shown::Deselected { rv: seen } | Shown::Gone { rv: seen }) => {
+                *seen > rv
+            }
+            Some(Shown::Unknown | Shown::Unseen) => false,
+            None => self.desk.ended.is_past(key, rv),
         }
     }
 

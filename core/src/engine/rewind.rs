@@ -50,6 +50,7 @@ impl Subscription {
                 Shown::Unknown | Shown::Unseen => {}
             }
         }
+        desk.ended.forget();
         for baseline in desk.baselines.values_mut() {
             match baseline {
                 Baseline::Waiting { mark } => *mark = Some(0),

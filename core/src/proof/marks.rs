@@ -237,6 +237,10 @@ marks! {
     WaitsForHeir,
     /// A row proves that the former owner of its name is gone.
     NamesakeProvedGone,
+    /// A row from before what was seen of the object is not looked at.
+    RowOutdated,
+    /// A row is of an object whose name a newer one has by now.
+    RowOfPredecessor,
     /// A row proves it of one that another source had shown.
     NamesakeReplaced,
     /// The endpoint has a newer object of that name: the end of the old one is dropped.

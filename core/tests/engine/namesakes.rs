@@ -215,3 +215,40 @@ fn objects_of_one_name_in_two_kinds_have_nothing_to_do_with_each_other() {
     rig.see(S, &crate::rig::widget(), "widget", Seen::Selected(row));
     assert_eq!(rig.under_way(), ["old", "widget"]);
 }
+
+#[test]
+fn what_is_gone_does_not_come_back_as_it_was_before_because_a_source_is_behind() {
+    let mut rig = Rig::new();
+    let old = rig.row(&config_map(), "a", "a", 1);
+    rig.see(S, &config_map(), "a", Seen::Selected(old.clone()));
+    rig.answer("a", ok());
+    rig.gone("a");
+    rig.answer("a", ok());
+    rig.see(S, &config_map(), "a", Seen::Selected(old));
+    rig.run_for(10_000);
+    assert_eq!(rig.told("a"), [(New, Some(1)), (Removed, None)]);
+    rig.show("a", 2);
+    assert_eq!(rig.told("a").last(), Some(&(New, Some(2))), "a later version is another matter");
+}
+
+#[test]
+fn who_had_a_name_before_is_not_told_because_a_source_is_behind() {
+    let mut rig = Rig::new();
+    let old = rig.row(&config_map(), "old", "x", 1);
+    rig.show_named(S, "new", "x", 2);
+    rig.answer("new", ok());
+    rig.see(S, &config_map(), "old", Seen::Selected(old));
+    rig.run_for(10_000);
+    assert_eq!(rig.told("old"), []);
+}
+
+#[test]
+fn the_end_of_what_was_shown_is_told_before_its_name_is_told_again_although_nobody_said_that_it_is_gone() {
+    let mut rig = Rig::new();
+    rig.show_named(S, "old", "x", 1);
+    rig.answer("old", ok());
+    rig.show_named(S, "new", "x", 2);
+    assert_eq!(rig.under_way(), ["old"]);
+    rig.answer("old", ok());
+    assert_eq!((rig.told("old").last(), rig.told("new")), (Some(&(Removed, None)), vec![(New, Some(2))]));
+}

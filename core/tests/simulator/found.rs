@@ -65,7 +65,7 @@ fn an_end_is_told_before_the_name_is_an_earlier_objects_again() {
 #[test]
 fn the_end_of_what_another_source_had_shown_is_told_before_its_name_is_told_again() {
     let known = [touch(0), HEAR, COMMIT, answer(Answer::Fine), LATER, COMMIT];
-    let replaced = [Step::Delete { kind: 0, name: 0, again: true }, Step::Move { kind: 0, busy: false }];
+    let replaced = [Step::Delete { kind: 0, name: 0, again: true }, Step::Move { kind: 0, busy: false, behind: 0 }];
     let one_by_one = [Step::Hear { old: false, kind: 0, events: 1 }, COMMIT, answer(Answer::Fine)];
     play_out(&[&known, &replaced, &one_by_one], Finish::ByName, |setup| setup.late = false);
 }
@@ -73,7 +73,7 @@ fn the_end_of_what_another_source_had_shown_is_told_before_its_name_is_told_agai
 #[test]
 fn what_is_deselected_while_a_watch_moves_is_told_as_removed() {
     let known = [select(0), LATER, COMMIT, touch(0), HEAR, COMMIT, answer(Answer::Fine), LATER, COMMIT];
-    let moved = [Step::Label { kind: 0, name: 0, label: 0 }, Step::Move { kind: 0, busy: true }];
+    let moved = [Step::Label { kind: 0, name: 0, label: 0 }, Step::Move { kind: 0, busy: true, behind: 0 }];
     play_out(&[&known, &moved], Finish::ByItself, |_| ());
 }
 
@@ -81,4 +81,12 @@ fn what_is_deselected_while_a_watch_moves_is_told_as_removed() {
 fn a_kind_that_leaves_the_plan_unlisted_does_not_keep_a_loss_from_being_made_up_for() {
     let lost = [Step::Damage { how: Damage::HeadDeleted, pick: 0, bits: 0 }, HEAR, edit(Edit::Kinds { choice: 1 })];
     play_out(&[&[CRASH], &lost], Finish::ByItself, |setup| setup.losses = Some(OnLoss::Adopt));
+}
+
+#[test]
+fn a_source_that_is_behind_brings_nothing_back() {
+    let known = [touch(0), HEAR, COMMIT, answer(Answer::Fine), LATER, COMMIT];
+    let gone = [Step::Delete { kind: 0, name: 0, again: true }, HEAR, COMMIT, answer(Answer::Fine), COMMIT];
+    let moved = [answer(Answer::Fine), Step::Move { kind: 0, busy: true, behind: 2 }, COMMIT, answer(Answer::Fine)];
+    play_out(&[&known, &gone, &moved], Finish::ByName, |setup| setup.late = false);
 }

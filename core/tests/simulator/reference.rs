@@ -180,6 +180,24 @@ impl Book {
         match input {
             Input::Sees { object, kind, name, known } => {
                 if let (Known::Selected { rv, .. } | Known::Absent { rv }, Some(name)) = (known, name) {
+                    if let Known::Selected { rv: seen, .. } | Known::Absent { rv: seen } = self.slot(object).known
+                        && seen > rv
+                    {
+                        // A row from before what was seen of it.
+                        return;
+                    }
+                    let heir = |(other, slot): (usize, &Slot)| match slot.known {
+                        Known::Selected { rv: seen, .. } if other != object && slot.called == Some((kind, name)) => {
+                            Some(seen)
+                        }
+                        _ => None,
+                    };
+                    let heir = self.slots.iter().enumerate().filter_map(heir).max().filter(|seen| *seen > rv);
+                    if let Some(rv) = heir {
+                        self.slot(object).called = Some((kind, name));
+                        self.slot(object).known = Known::Absent { rv };
+                        return;
+                    }
                     // Whoever had the name before is gone, if nothing newer is known of it.
                     for (other, slot) in self.slots.iter_mut().enumerate() {
                         let namesake = other != object && slot.called == Some((kind, name));

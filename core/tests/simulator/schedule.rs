@@ -135,8 +135,9 @@ pub enum Step {
     Swallow { kind: u8 },
     /// The watch shows an object that cannot be read.
     Garble { kind: u8, name: u8 },
-    /// The watch of a kind moves to another source, which, if it is `busy`, was listed already for somebody else.
-    Move { kind: u8, busy: bool },
+    /// The watch of a kind moves to another source, which, if it is `busy`, was listed already for somebody else, so many
+    /// changes ago.
+    Move { kind: u8, busy: bool, behind: u8 },
     /// A request under way is answered, or not.
     Answer { old: bool, pick: u8, answer: Answer },
     /// A request that was given up arrives.

@@ -140,7 +140,7 @@ fn step(random: &mut Random, weights: &[u64; STEPS.len()], total: u64) -> Step {
             ]);
             Step::Damage { how, pick: random.byte(), bits: random.byte() }
         }
-        25 => Step::Move { kind, busy: random.one_in(2) },
+        25 => Step::Move { kind, busy: random.one_in(2), behind: random.byte() % 4 },
         22 => Step::Edit { subscription: random.byte() % 3, edit: edit(random) },
         _ => Step::Hear { old, kind, events: random.byte() % 4 },
     }

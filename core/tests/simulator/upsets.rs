@@ -145,6 +145,13 @@ pub fn damaged(random: &mut Random, steps: &mut Vec<Step>) {
 pub fn watched_elsewhere(random: &mut Random, steps: &mut Vec<Step>) {
     let (kind, name) = object(random);
     windows(random, steps, Step::Touch { kind, name, content: 0 }, kind, Answer::Fine, 9);
+    if random.one_in(3) {
+        // One source is so far behind that it shows who had the name before.
+        let elsewhere = |behind| Step::Move { kind, busy: true, behind };
+        steps.extend([Step::Delete { kind, name, again: false }, hear(kind), Step::Touch { kind, name, content: 0 }]);
+        steps.extend([Step::Delete { kind, name, again: true }, elsewhere(0), commit(), answer(Answer::Fine)]);
+        steps.extend([elsewhere(2), commit(), answer(Answer::Fine)]);
+    }
     for _ in 0..=random.below(3) {
         steps.push(match random.below(4) {
             0 => Step::Touch { kind, name, content: random.byte() % 2 },
@@ -154,7 +161,7 @@ pub fn watched_elsewhere(random: &mut Random, steps: &mut Vec<Step>) {
         if random.one_in(3) {
             steps.push(hear(kind));
         }
-        steps.push(Step::Move { kind, busy: random.one_in(2) });
+        steps.push(Step::Move { kind, busy: random.one_in(2), behind: random.byte() % 4 });
         for _ in 0..random.below(4) {
             steps.push(Step::Hear { old: false, kind, events: random.byte() % 3 });
             steps.extend([commit(), answer(if random.one_in(3) { badly(random) } else { Answer::Fine })]);

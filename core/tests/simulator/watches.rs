@@ -68,7 +68,9 @@ impl World {
                     watch.pop_back();
                 }
             }
-            Step::Move { kind, busy } => self.move_source(usize::from(kind) % KINDS, busy),
+            Step::Move { kind, busy, behind } => {
+                self.move_source(usize::from(kind) % KINDS, busy.then_some(usize::from(behind)));
+            }
             Step::Garble { kind, name } => {
                 let at = usize::from(kind) % KINDS;
                 if self.kinds[at].served {
@@ -108,15 +110,24 @@ impl World {
     }
 
     /// The present leader may not watch the whole cluster any more, or may again: it hears of the kind from another source,
-    /// which, if it is `busy`, has told somebody else already.
-    fn move_source(&mut self, kind: usize, busy: bool) {
+    /// which has told somebody else already if it is `listed`, so many changes ago, and has not told the rest.
+    fn move_source(&mut self, kind: usize, listed: Option<usize>) {
         let at = self.leaders.len() - 1;
         let former = self.source(at, kind);
         self.leaders[at].narrow[kind] ^= true;
         self.leaders[at].listing[kind] = false;
         let source = self.source(at, kind);
         self.list_for(at, kind, 0, all_read(), true);
-        while let Some(event) = self.leaders[at].watches[kind].pop_front_if(|_| busy) {
+        if let Some(behind) = listed.filter(|_| !self.was_set_back) {
+            let (rv, events) = self.kinds[kind].list(self.rv, behind, all_read());
+            let leader = &mut self.leaders[at];
+            if leader.engine.highest_version(&source).is_none_or(|floor| rv >= floor) {
+                leader.watches[kind] = events.into();
+            }
+        }
+        let mut in_list = listed.is_some();
+        while let Some(event) = self.leaders[at].watches[kind].pop_front_if(|_| in_list) {
+            in_list = !matches!(event, SourceEvent::ListEnded { .. } | SourceEvent::KindAbsent);
             self.tell(|| format!("somebody else is shown of kind {kind}: {}", brief::event(&event)));
             self.note_version(at, kind, &event);
             self.leaders[at].selection.apply(&source, event, &mut Vec::new());
@@ -140,7 +151,7 @@ impl World {
         }
         let leader = &mut self.leaders[at];
         // It lingers: nobody forgets how far it was before the other one has listed.
-        if busy {
+        if listed.is_some() {
             leader.engine.forget_source(&former);
         }
         leader.selection.drop_source(&former);

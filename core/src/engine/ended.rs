@@ -1,0 +1,66 @@
+//! The last objects that were seen to be gone, or not selected, and need no slot: a source that is behind may still show
+//! what they were before.
+//!
+//! Touches nothing. Invariant: no more than [`MOST`] are remembered, the last ones; who is forgotten and shown again as it
+//! was is told as new and, once the source has caught up, as removed.
+
+use std::collections::VecDeque;
+
+use super::{Map, ObjectKey};
+
+/// So many of a subscription.
+const MOST: usize = 1_000;
+
+#[derive(Debug, Default)]
+#[cfg_attr(feature = "proof", derive(Clone))]
+pub(super) struct Ended {
+    versions: Map<ObjectKey, u64>,
+    order: VecDeque<ObjectKey>,
+}
+
+impl Ended {
+    /// That is what it is as of this version.
+    pub fn note(&mut self, key: ObjectKey, rv: u64) {
+        if self.versions.insert(key.clone(), rv).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.versions.remove(&oldest);
+        }
+    }
+
+    /// That is what it was in a later version than this one.
+    pub fn is_past(&self, key: &ObjectKey, rv: u64) -> bool {
+        self.versions.get(key).is_some_and(|end| *end > rv)
+    }
+
+    /// Versions count anew.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::object::Gvk;
+
+    #[test]
+    fn the_last_ones_are_remembered_and_each_once() {
+        let kind = Arc::new(Gvk::new("v1", "ConfigMap").group_kind());
+        let key = |n: usize| ObjectKey { kind: Arc::clone(&kind), uid: n.to_string().into() };
+        let mut ended = Ended::default();
+        for n in 0..=MOST {
+            ended.note(key(n), 5);
+            ended.note(key(n), 7);
+        }
+        assert!(!ended.is_past(&key(0), 1));
+        assert!(ended.is_past(&key(1), 6) && !ended.is_past(&key(1), 7));
+        assert!(ended.is_past(&key(MOST), 6));
+        assert_eq!(ended.order.len(), MOST);
+    }
+}
