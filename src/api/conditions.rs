@@ -99,6 +99,8 @@ names! {
         LedgerLost,
         /// The ledger cannot be written right now, so nothing is sent.
         LedgerUnavailable,
+        /// The API server refuses for good what has to be recorded, so nothing is sent.
+        LedgerRefused,
         /// More objects are selected than one subscription may have.
         LedgerCapacityExceeded,
         /// The name did not resolve.

@@ -4,6 +4,7 @@
 //! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later;
 //! without the Lease nothing is begun, and what is under way is dropped.
 
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changehook_core::Now;
-use changehook_core::engine::{Action, Attempt, Batch, Ends, Engine, Gauges, Settings, View};
+use changehook_core::engine::{Action, Attempt, Batch, Ends, Engine, LossView, Settings, View};
 use changehook_core::ledger::{Entries, Usage};
 use changehook_core::object::{SourceEvent, SourceId};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempted, Courier};
 use super::endpoint::Endpoint;
-use super::metrics::{DeliveryEnd, Metrics};
+use super::metrics::Metrics;
 use crate::ledger::{FoldEnd, LedgerError, LedgerStore};
 
 /// How many sightings are taken in before the engine's turn.
@@ -34,8 +35,6 @@ const SIGHTINGS_AT_ONCE: usize = 256;
 const UNWRITTEN: usize = 50_000;
 /// The heartbeat needs a turn now and then even if nothing happens.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-/// How often the Secrets of subscriptions with something parked are read again.
-const RECHECK_EVERY: Duration = Duration::from_secs(30);
 /// How often views and gauges are told at most.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
@@ -147,6 +146,8 @@ pub struct Driver<S, R> {
     commit: JoinSet<Result<(u64, Usage), LedgerError>>,
     fold: JoinSet<Result<FoldEnd, LedgerError>>,
     untold: BTreeSet<SubscriptionId>,
+    /// The last of each subscription, however soon it was made up for.
+    losses: HashMap<SubscriptionId, LossView>,
     told_at: u64,
     rechecked_at: u64,
     ends: Ends,
@@ -178,6 +179,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             commit: JoinSet::new(),
             fold: JoinSet::new(),
             untold: BTreeSet::new(),
+            losses: HashMap::new(),
             told_at: 0,
             rechecked_at: 0,
             ends: Ends::default(),
@@ -223,7 +225,13 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 Some(command) = self.inputs.commands.recv() => self.obey(command),
                 Some(joined) = self.attempts.join_next_with_id() => self.answered(joined),
                 Some(joined) = self.commit.join_next() => {
-                    let (number, usage) = joined.map_err(DriverError::Commit)??;
+                    let (number, usage) = match joined.map_err(DriverError::Commit)? {
+                        Ok(committed) => committed,
+                        Err(error) => {
+                            self.tell_why(&error);
+                            return Err(error.into());
+                        }
+                    };
                     let now = (self.inputs.now)();
                     self.engine.stored(now, usage);
                     self.engine.committed(now, number);
@@ -338,6 +346,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.selection.remove(&id);
                 self.endpoints.remove(&id);
                 self.untold.remove(&id);
+                self.losses.remove(&id);
             }
         }
     }
@@ -379,45 +388,6 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
             }
         }
-    }
-
-    /// Tells what changed, at most so often.
-    fn tell(&mut self, now: Now) {
-        self.untold.append(&mut self.engine.take_changed());
-        if now.mono.saturating_sub(self.told_at) < TELL_EVERY.as_millis() as u64 {
-            return;
-        }
-        self.told_at = now.mono;
-        while let Some(id) = self.untold.first() {
-            let Ok(place) = self.inputs.told.try_reserve() else { break };
-            if let Some(view) = self.engine.view(now, id) {
-                place.send(Told { subscription: id.clone(), view });
-            }
-            self.untold.pop_first();
-        }
-        if now.mono.saturating_sub(self.rechecked_at) >= RECHECK_EVERY.as_millis() as u64 {
-            self.rechecked_at = now.mono;
-            for id in self.engine.with_parked() {
-                // What does not fit is asked for the next time.
-                let _full = self.inputs.recheck.try_send(id.clone());
-            }
-        }
-        self.show();
-    }
-
-    fn show(&mut self) {
-        let Gauges { pending, retrying, parked, in_flight: _ } = self.engine.gauges();
-        self.metrics.set_backlog(pending, retrying, parked);
-        self.metrics.set_objects_held(self.selection.rows() as u64);
-        let ends = self.engine.ends();
-        let Ends { delivered, parked_endpoint, parked_event, discarded, merged, dropped } = ends;
-        let before = std::mem::replace(&mut self.ends, ends);
-        self.metrics.end_deliveries(DeliveryEnd::Delivered, delivered - before.delivered);
-        self.metrics.end_deliveries(DeliveryEnd::ParkedEndpoint, parked_endpoint - before.parked_endpoint);
-        self.metrics.end_deliveries(DeliveryEnd::ParkedEvent, parked_event - before.parked_event);
-        self.metrics.end_deliveries(DeliveryEnd::Discarded, discarded - before.discarded);
-        self.metrics.end_deliveries(DeliveryEnd::Merged, merged - before.merged);
-        self.metrics.end_deliveries(DeliveryEnd::Dropped, dropped - before.dropped);
     }
 
     fn sleep(&self, now: Now) -> Duration {

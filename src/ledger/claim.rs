@@ -62,7 +62,9 @@ impl Kubernetes {
             match call().await {
                 Ok(answer) => return Ok(Some(answer)),
                 Err(CallError::NotFound) => return Ok(None),
-                Err(error @ (CallError::Conflict | CallError::Unknown(_))) => pauses.pause(what, &error).await,
+                Err(error @ (CallError::Conflict | CallError::Refused(_) | CallError::Unknown(_))) => {
+                    pauses.pause(what, &error).await;
+                }
             }
         }
     }
@@ -73,7 +75,7 @@ impl Kubernetes {
         let cluster = async || {
             self.objects.cluster().await.map_err(|error| match error {
                 CallError::NotFound => missing(),
-                error @ (CallError::Conflict | CallError::Unknown(_)) => error,
+                error @ (CallError::Conflict | CallError::Refused(_) | CallError::Unknown(_)) => error,
             })
         };
         let cluster = self.until("read the cluster's identity (get on the Namespace kube-system)", cluster).await?;
@@ -90,6 +92,9 @@ impl Kubernetes {
                 self.check_leader()?;
                 // Whatever came of it is seen by reading again; a Head that was created is claimed like any other.
                 if let Err(error) = self.objects.create(Name::Head, &codec::encode(&Form::Head(head))).await {
+                    if let CallError::Refused(reason) = error {
+                        return Err(LedgerError::rejected(Name::Head, reason));
+                    }
                     tracing::info!(reason = %error, "the ledger's head was not created");
                     pauses.pause("create the ledger's head", &error).await;
                 }

@@ -85,7 +85,7 @@ impl Kubernetes {
                 Ok(read) => drop(found.insert(name, read.bytes)),
                 // What is missing is told by whoever needs it.
                 Err(CallError::NotFound) => {}
-                Err(CallError::Conflict | CallError::Unknown(_)) => return Ok(None),
+                Err(CallError::Conflict | CallError::Refused(_) | CallError::Unknown(_)) => return Ok(None),
             }
         }
         let (stored, done) = part.write(&found)?;

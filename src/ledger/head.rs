@@ -57,6 +57,7 @@ pub(super) async fn write(
         let refused = match objects.replace(Name::Head, bytes, &before).await {
             Ok(written) => return Ok(written),
             Err(CallError::NotFound) => return Err(LedgerError::Deleted),
+            Err(CallError::Refused(reason)) => return Err(LedgerError::rejected(Name::Head, reason)),
             Err(error @ (CallError::Conflict | CallError::Unknown(_))) => error,
         };
         // Whether it was written is found out by reading: consistently, and before anything else is done.
@@ -75,7 +76,7 @@ pub(super) async fn write(
                 }
                 Ok(_) => return Err(LedgerError::Fenced),
                 Err(CallError::NotFound) => return Err(LedgerError::Deleted),
-                Err(error @ (CallError::Conflict | CallError::Unknown(_))) => {
+                Err(error @ (CallError::Conflict | CallError::Refused(_) | CallError::Unknown(_))) => {
                     pauses.pause("read the ledger's head", &error).await;
                 }
             }
@@ -104,7 +105,9 @@ async fn mark_outdated(objects: &Objects, found: &Read) {
         match objects.replace(Name::Head, &marked, found).await {
             // A conflict is somebody who marked it, or claimed it, a moment ago.
             Ok(_) | Err(CallError::Conflict | CallError::NotFound) => return,
-            Err(error @ CallError::Unknown(_)) => pauses.pause("mark the ledger as outdated", &error).await,
+            Err(error @ (CallError::Refused(_) | CallError::Unknown(_))) => {
+                pauses.pause("mark the ledger as outdated", &error).await;
+            }
         }
     }
     tracing::error!(

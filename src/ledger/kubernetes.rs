@@ -75,7 +75,11 @@ impl Kubernetes {
                     Ok(_) => return Err(LedgerError::Taken { name: stored.name.to_string() }),
                     Err(error) => error,
                 },
-                Err(error @ (CallError::NotFound | CallError::Unknown(_))) => error,
+                // A commit cannot do without it; a fold is for another time.
+                Err(CallError::Refused(reason)) if tries.is_none() => {
+                    return Err(LedgerError::rejected(stored.name, reason));
+                }
+                Err(error @ (CallError::NotFound | CallError::Refused(_) | CallError::Unknown(_))) => error,
             };
             failures += 1;
             if tries == Some(failures) {

@@ -25,7 +25,7 @@ mod objects;
 use std::future::Future;
 
 use changehook_core::engine::Batch;
-use changehook_core::ledger::keeper::{FoldError, Refusal};
+use changehook_core::ledger::keeper::{FoldError, Name, Refusal};
 use changehook_core::ledger::{Entries, Usage};
 
 pub use kubernetes::{Kubernetes, Setting};
@@ -53,12 +53,26 @@ pub enum LedgerError {
         /// Which.
         name: String,
     },
+    /// The API server will not take it, however often it is tried.
+    #[error("failed to write {name} for good: {reason}; see LedgerRefused in docs/operations.md")]
+    Rejected {
+        /// Which.
+        name: String,
+        /// The API server's answer.
+        reason: String,
+    },
     /// What is stored must not be touched.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// A part that was written is gone or changed.
     #[error(transparent)]
     Lost(#[from] FoldError),
+}
+
+impl LedgerError {
+    fn rejected(name: Name, reason: String) -> Self {
+        Self::Rejected { name: name.to_string(), reason }
+    }
 }
 
 /// How a fold ended.

@@ -47,6 +47,9 @@ pub(super) enum CallError {
     /// Its version or its name is taken: nothing was written.
     #[error("the API server answered 409")]
     Conflict,
+    /// It is not taken in this form, however often it is tried; for people.
+    #[error("{0}")]
+    Refused(String),
     /// Nothing was written, or nobody knows; for people.
     #[error("{0}")]
     Unknown(String),
@@ -96,7 +99,7 @@ impl Objects {
     pub async fn delete(&self, name: Name) -> Result<(), CallError> {
         match within(TIMEOUT, "delete", self.api.delete(&name.to_string(), &DeleteParams::default())).await {
             Ok(_) | Err(CallError::NotFound) => Ok(()),
-            Err(error @ (CallError::Conflict | CallError::Unknown(_))) => Err(error),
+            Err(error @ (CallError::Conflict | CallError::Refused(_) | CallError::Unknown(_))) => Err(error),
         }
     }
 
@@ -168,7 +171,10 @@ async fn within<T>(
         Ok(Err(Error::Api(status))) if status.code == 404 => Err(CallError::NotFound),
         Ok(Err(Error::Api(status))) if status.code == 409 => Err(CallError::Conflict),
         Ok(Err(Error::Api(status))) => {
-            Err(CallError::Unknown(format!("{verb}: the API server answered {}: {}", status.code, status.message)))
+            let answer = format!("{verb}: the API server answered {}: {}", status.code, status.message);
+            // Too large, or against a schema or a policy.
+            let refused = matches!((verb, status.code), ("create" | "update", 413 | 422));
+            Err(if refused { CallError::Refused(answer) } else { CallError::Unknown(answer) })
         }
         Ok(Err(error)) => Err(CallError::Unknown(format!("{verb}: {}", chain(&error)))),
         Err(_) => Err(CallError::Unknown(format!("{verb}: no answer within {} s", deadline.as_secs()))),

@@ -1,7 +1,8 @@
 //! The admin server: /livez, /readyz, /metrics.
 //!
 //! Touches its listener only. Invariants: it answers from memory and never waits for anything; it is the last to stop,
-//! so a drain can be watched; no answer shows more than names of gates and loops and numbers.
+//! so a drain can be watched; no answer shows more than names of gates and loops, numbers, and
+//! why the operator ends.
 
 use std::fmt::Write as _;
 use std::io;
@@ -72,7 +73,9 @@ async fn livez(State(state): State<AdminState>) -> Response {
 }
 
 async fn readyz(State(state): State<AdminState>) -> Response {
-    let stopping = state.stopping.is_cancelled().then(|| "stopping".to_owned());
+    let why = state.readiness.why();
+    let stopping = || why.get().map_or_else(|| "stopping".to_owned(), |why| format!("stopping: {why}"));
+    let stopping = state.stopping.is_cancelled().then(stopping);
     if stopping.is_none() && state.readiness.standby().is_set() {
         return "standing by: another replica holds the Lease\n".into_response();
     }

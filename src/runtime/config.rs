@@ -96,6 +96,16 @@ pub struct OperatorConfig {
     #[arg(long, env = "CHANGEHOOK_LEDGER", value_name = "STORE", value_enum, default_value_t = LedgerKind::Kubernetes)]
     pub ledger: LedgerKind,
 
+    /// How long the ledger's journal grows, at most, before it is folded; more often costs writes, less often memory
+    #[arg(long, env = "CHANGEHOOK_LEDGER_FOLD_INTERVAL_SECONDS", value_name = "SECONDS", default_value_t = 600,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub ledger_fold_interval_seconds: u64,
+
+    /// How large the ledger's journal grows, about, before it is folded
+    #[arg(long, env = "CHANGEHOOK_LEDGER_FOLD_BYTES", value_name = "BYTES", default_value_t = 4 << 20,
+          value_parser = clap::value_parser!(u32).range(1024..=64 << 20))]
+    pub ledger_fold_bytes: u32,
+
     /// How long other replicas wait for a leader that is silent before one of them takes over
     #[arg(long, env = "CHANGEHOOK_LEASE_DURATION_SECONDS", value_name = "SECONDS", default_value_t = 15,
           value_parser = lease_seconds(3))]

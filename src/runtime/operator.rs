@@ -127,7 +127,19 @@ async fn operate(config: &OperatorConfig) -> Result<(), OperatorError> {
     let mut tasks = Tasks::default();
     let mut lease = None;
     let grace = config.shutdown_grace();
-    let end = work(config, &mut signals, &mut tasks, &mut lease).await?;
+    let end = match work(config, &mut signals, &mut tasks, &mut lease).await {
+        Ok(end) => end,
+        Err(error) => {
+            if lease.is_some() {
+                // Nobody should have to wait until it runs out: nothing is under way that needs it.
+                tracing::error!(reason = telemetry::chain(&error), "stopping, because not all could be started");
+                if let Err(more) = drain(&mut signals, &mut tasks, lease.as_ref(), grace).await {
+                    tracing::error!(reason = telemetry::chain(&more), "while stopping");
+                }
+            }
+            return Err(error);
+        }
+    };
     stop(end, &mut signals, &mut tasks, lease.as_ref(), grace).await
 }
 
@@ -167,7 +179,7 @@ async fn work(
     let lease_metrics = leader::Metrics::register(&mut registry);
     let gates = [Gate::ApiServer, Gate::CustomResources, Gate::Lease, Gate::Subscriptions];
     let (readiness, [api_server, custom_resources, leads, subscriptions_listed]) = Readiness::new(gates);
-    let standby = readiness.standby();
+    let (standby, why) = (readiness.standby(), readiness.why());
 
     let address = config.admin_address;
     let listener = TcpListener::bind(address).await.map_err(|source| OperatorError::Admin { address, source })?;
@@ -217,7 +229,11 @@ async fn work(
     }
     tracing::info!("watching and delivering");
 
-    Ok(first_end(signals, tasks, Some(lease)).await)
+    let end = first_end(signals, tasks, Some(lease)).await;
+    if let End::Died(died) = &end {
+        why.set(&telemetry::chain(died));
+    }
+    Ok(end)
 }
 
 async fn first_end(signals: &mut Signals, tasks: &mut Tasks, lease: Option<&Lease>) -> End {

@@ -4,8 +4,8 @@
 //! gate whose handle was dropped unopened stays in the list of what is missing.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Something that has to happen before the operator does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +43,29 @@ impl fmt::Display for Gate {
 pub struct Readiness {
     gates: Arc<[(Gate, Arc<AtomicBool>)]>,
     standby: Standby,
+    why: Why,
 }
 
 /// Whether this replica has all it needs and only waits for another one to stop leading. That is its work, so it is ready.
 #[derive(Clone, Debug, Default)]
 pub struct Standby {
     standing_by: Arc<AtomicBool>,
+}
+
+/// Why the operator ends, if nobody told it to.
+#[derive(Clone, Debug, Default)]
+pub struct Why(Arc<OnceLock<String>>);
+
+impl Why {
+    /// The first reason stays.
+    pub fn set(&self, why: &str) {
+        let _first = self.0.set(why.to_owned());
+    }
+
+    /// What was set.
+    pub fn get(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
 }
 
 impl Standby {
@@ -75,12 +92,17 @@ impl Readiness {
     pub fn new<const N: usize>(gates: [Gate; N]) -> (Self, [GateHandle; N]) {
         let closed = gates.map(|gate| (gate, Arc::new(AtomicBool::new(false))));
         let handles = std::array::from_fn(|i| GateHandle { open: Arc::clone(&closed[i].1) });
-        (Self { gates: Arc::from(closed), standby: Standby::default() }, handles)
+        (Self { gates: Arc::from(closed), standby: Standby::default(), why: Why::default() }, handles)
     }
 
     /// Whether this replica stands by, to be read and set.
     pub fn standby(&self) -> Standby {
         self.standby.clone()
+    }
+
+    /// Why the operator ends, to be read and set.
+    pub fn why(&self) -> Why {
+        self.why.clone()
     }
 
     /// The gates that are still closed, in the order they were given.

@@ -122,7 +122,12 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         stop: tasks.stop_of(Stage::Work),
     };
     let caps = Caps { global: config.max_in_flight, ..Caps::default() };
-    let settings = Settings { caps, ..Settings::default() };
+    let settings = Settings {
+        caps,
+        fold_every: config.ledger_fold_interval_seconds * 1000,
+        fold_bytes: config.ledger_fold_bytes as usize,
+        ..Settings::default()
+    };
     match config.ledger {
         LedgerKind::Kubernetes => {
             let lease = lease.clone();

@@ -1,7 +1,10 @@
 //! One subscription's status, as it is and as it was written.
 //!
 //! Touches nothing; the time comes in. Invariants: a card is due when what is true differs from what was written, at the
-//! pace's time and not before a failed write has cooled down; a card whose write is under way is not due.
+//! pace's time and not before a failed write has cooled down; a card whose write is under way is not due; a loss of the ledger is
+//! told once at least, however soon it was made up for.
+
+use std::borrow::Cow;
 
 use changehook_core::Now;
 use changehook_core::engine::View;
@@ -11,6 +14,7 @@ use super::Verdict;
 use super::compose::compose;
 use super::pace::{Change, due};
 use crate::api::SubscriptionStatus;
+use crate::api::conditions::{Reason, Type, get};
 
 /// After a failed write; doubled with each one that follows, up to [`AGAIN_MAX`].
 const AGAIN: u64 = 2_000;
@@ -29,6 +33,9 @@ pub(super) struct Card {
     changed_since: Option<u64>,
     not_before: u64,
     failures: u32,
+    /// When the loss was noticed that the write under way tells of, and the one that a write has told of.
+    telling_loss: Option<i64>,
+    told_loss: Option<i64>,
 }
 
 impl Card {
@@ -43,14 +50,26 @@ impl Card {
             changed_since: None,
             not_before: 0,
             failures: 0,
+            telling_loss: None,
+            told_loss: None,
         }
     }
 
     /// The status as of now, if it differs from the one last written.
     pub fn news(&self, now: Now) -> Option<SubscriptionStatus> {
         let at = Timestamp::from_second(now.wall.div_euclid(1000)).unwrap_or_default();
-        let status = compose(&self.written, &self.verdict, self.view.as_ref(), at);
+        let status = compose(&self.written, &self.verdict, self.shown().as_deref(), at);
         (status != self.written).then_some(status)
+    }
+
+    /// The view, as if a loss went on that nobody was told of.
+    fn shown(&self) -> Option<Cow<'_, View>> {
+        let view = self.view.as_ref()?;
+        let untold = view.last_loss.filter(|loss| view.loss.is_none() && self.told_loss != Some(loss.since));
+        Some(match untold {
+            Some(_) => Cow::Owned(View { loss: untold, ..view.clone() }),
+            None => Cow::Borrowed(view),
+        })
     }
 
     /// When the status is to be written, if at all.
@@ -71,11 +90,15 @@ impl Card {
         self.under_way = true;
         self.written_at = Some(mono);
         self.changed_since = None;
+        self.telling_loss = self.view.as_ref().and_then(|view| view.last_loss).map(|loss| loss.since);
     }
 
     /// It succeeded.
     pub fn succeeded(&mut self, status: SubscriptionStatus) {
         self.under_way = false;
+        if get(&status.conditions, Type::LedgerIntact).is_some_and(|told| told.reason == Reason::LedgerLost.as_str()) {
+            self.told_loss = self.telling_loss;
+        }
         self.written = status;
         self.not_before = 0;
         self.failures = 0;
@@ -112,11 +135,13 @@ fn weigh(before: &SubscriptionStatus, after: &SubscriptionStatus) -> Change {
 
 #[cfg(test)]
 mod tests {
-    use changehook_core::plan::SubscriptionId;
+    use changehook_core::engine::LossView;
+    use changehook_core::ledger::Loss;
+    use changehook_core::plan::{OnLoss, SubscriptionId};
 
     use super::*;
-    use crate::api::conditions::Reason;
     use crate::status::Standing;
+    use crate::status::compose::tests::view;
 
     fn now(mono: u64) -> Now {
         Now { mono, wall: 0 }
@@ -175,6 +200,28 @@ mod tests {
         assert_eq!(card.due(now(5_100)), None);
         card.succeeded(status);
         assert_eq!(card.due(now(5_900)), Some(6_100));
+    }
+
+    #[test]
+    fn a_loss_that_is_over_before_anybody_looked_is_told_until_a_write_has_told_it_and_then_no_more() {
+        let mut card = card();
+        let loss = LossView { loss: Loss::Missing, since: 4_000, policy: OnLoss::Adopt };
+        card.view = Some(View { loss: None, last_loss: Some(loss), ..view() });
+        let told = |card: &Card| {
+            let status = card.news(now(5_000)).unwrap();
+            get(&status.conditions, Type::LedgerIntact).unwrap().reason.clone()
+        };
+        assert_eq!(told(&card), "LedgerLost");
+        card.begins(5_000);
+        card.failed(5_000);
+        assert_eq!(told(&card), "LedgerLost", "nobody was told");
+        written(&mut card, 8_000);
+        assert_eq!(told(&card), "Intact");
+        written(&mut card, 9_000);
+        assert_eq!(card.due(now(9_500)), None);
+        // another one
+        card.view = Some(View { last_loss: Some(LossView { since: 9_600, ..loss }), ..view() });
+        assert_eq!(told(&card), "LedgerLost");
     }
 
     #[test]

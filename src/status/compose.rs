@@ -278,4 +278,4 @@ fn wide(n: u64) -> i64 {
 
 #[cfg(test)]
 #[path = "compose_tests.rs"]
-mod tests;
+pub(super) mod tests;

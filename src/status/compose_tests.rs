@@ -43,7 +43,7 @@ fn stalled() -> Standing {
     Standing::Stalled { reason: Reason::AddressRefused, message: "why".to_owned() }
 }
 
-fn view() -> View {
+pub(in crate::status) fn view() -> View {
     View {
         generation: GENERATION,
         entries: 3,
@@ -72,6 +72,8 @@ fn view() -> View {
         parked_samples: Vec::new(),
         requests: None,
         loss: None,
+        last_loss: None,
+        refused: None,
         caught_up: true,
         commits_stalled: false,
         crowd: None,

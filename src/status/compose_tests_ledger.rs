@@ -58,6 +58,23 @@ fn a_ledger_that_cannot_be_written_is_told_and_nothing_is_said_before_anything_i
 }
 
 #[test]
+fn what_is_refused_for_good_is_told_by_the_next_process_too_until_something_was_committed() {
+    let sound = verdict(Standing::Sound);
+    let refused = View { refused: Some("failed to write head for good: 413".into()), ..view() };
+    let before = now_at(&sound, Some(&refused));
+    assert_eq!(told_of_ledger(&before).as_deref(), Some("Unknown(LedgerRefused)"));
+    let message = |status: &SubscriptionStatus| {
+        conditions::get(&status.conditions, Type::LedgerIntact).map(|told| told.message.clone())
+    };
+    assert!(message(&before).unwrap().contains("413"));
+    let next = compose(&before, &sound, Some(&View { last_commit: None, ..view() }), at(200));
+    assert_eq!(message(&next), message(&before));
+    assert_eq!(message(&compose(&next, &sound, None, at(250))), message(&before));
+    let over = compose(&next, &sound, Some(&view()), at(300));
+    assert_eq!(told_of_ledger(&over).as_deref(), Some("True(Intact)"));
+}
+
+#[test]
 fn more_than_the_ledger_may_hold_is_stalled_with_the_numbers_and_what_would_help() {
     for (limit, remedy) in [(Limit::Subscription(10_000), "several subscriptions"), (Limit::All(10_000), "or others")] {
         let crowd = Some(CrowdView { held: 17, limit });

@@ -5,20 +5,9 @@ use serde_json::json;
 use testbed::Reply;
 
 use crate::history::said;
-use crate::world::{World, told, verified};
+use crate::world::{World, pair, told, told_since, verified};
 
 const ANNOTATION: &str = "changehook.dev/resync-requested-at";
-
-/// What was sent after the first `from` requests, sorted.
-fn since(world: &World, name: &str, from: usize) -> Vec<(String, String)> {
-    let mut all: Vec<_> = world.receiver.requests(&format!("/{name}")).iter().skip(from).map(told).collect();
-    all.sort();
-    all
-}
-
-fn pair(change: &str, name: &str) -> (String, String) {
-    (change.to_owned(), name.to_owned())
-}
 
 #[tokio::test]
 async fn an_annotation_and_a_request_id_ask_for_everything_again_and_the_status_repeats_them() {
@@ -31,7 +20,7 @@ async fn an_annotation_and_a_request_id_ask_for_everything_again_and_the_status_
 
     world.kubectl(&["annotate", "whsub", "asked", &format!("{ANNOTATION}=monday")]).await;
     let requests = world.requests("asked", 4).await;
-    assert_eq!(since(&world, "asked", 2), [pair("updated", "a"), pair("updated", "b")]);
+    assert_eq!(told_since(&world, "asked", 2), [pair("updated", "a"), pair("updated", "b")]);
     let sequences: Vec<_> = requests.iter().map(|r| verified(r)["change"]["sequence"].as_u64()).collect();
     assert!(sequences[..2].iter().max() < sequences[2..].iter().min(), "{sequences:?}");
     let echoed = |o: &serde_json::Value| o["status"]["resync"] == json!({"observedRequestedAt": "monday"});
@@ -69,7 +58,7 @@ async fn an_edit_of_the_selection_tells_what_it_brings_in_and_takes_out_if_asked
     world.subscribe("edited", json!({"resources": names(&["in"]), "selectionChange": "Notify"})).await;
     world.patch("edited", &json!({"spec": {"resources": names(&["out"])}})).await;
     world.requests("edited", 2).await;
-    assert_eq!(since(&world, "edited", 0), [pair("new", "out"), pair("removed", "in")]);
+    assert_eq!(told_since(&world, "edited", 0), [pair("new", "out"), pair("removed", "in")]);
 }
 
 #[tokio::test]

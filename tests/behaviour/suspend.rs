@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testbed::Reply;
 
 use crate::history::said;
-use crate::world::{World, told, verified};
+use crate::world::{World, pair, told_since, verified};
 
 fn suspend(on: bool) -> Value {
     json!({"spec": {"suspend": on}})
@@ -15,17 +15,6 @@ fn suspend(on: bool) -> Value {
 async fn suspended(world: &World, name: &str) {
     world.patch(name, &suspend(true)).await;
     world.condition(name, "Suspended", "True", "Suspended").await;
-}
-
-/// What was sent after the first `from` requests, sorted.
-fn since(world: &World, name: &str, from: usize) -> Vec<(String, String)> {
-    let mut all: Vec<_> = world.receiver.requests(&format!("/{name}")).iter().skip(from).map(told).collect();
-    all.sort();
-    all
-}
-
-fn pair(change: &str, name: &str) -> (String, String) {
-    (change.to_owned(), name.to_owned())
 }
 
 #[tokio::test]
@@ -57,7 +46,7 @@ async fn resuming_sends_one_merged_change_for_each_object_in_its_newest_state() 
     let requests = world.requests("merged", 8).await;
     let expected =
         [pair("new", "created"), pair("new", "marker"), pair("removed", "deleted"), pair("updated", "changed")];
-    assert_eq!(since(&world, "merged", 4), expected);
+    assert_eq!(told_since(&world, "merged", 4), expected);
     for request in &requests[4..7] {
         let body = verified(request);
         if body["change"]["change_type"] != "removed" {
@@ -133,7 +122,7 @@ async fn a_subscription_that_begins_suspended_takes_note_of_what_exists_and_send
     world.requests("asleep", 1).await;
     world.config_map("marker", json!({})).await;
     world.requests("asleep", 2).await;
-    assert_eq!(since(&world, "asleep", 0), [pair("new", "after"), pair("new", "marker")]);
+    assert_eq!(told_since(&world, "asleep", 0), [pair("new", "after"), pair("new", "marker")]);
 }
 
 #[tokio::test]

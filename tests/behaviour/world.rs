@@ -269,6 +269,18 @@ pub fn told(request: &Request) -> (String, String) {
     (text(&body["change"]["change_type"]), text(&body["change"]["resource"]["name"]))
 }
 
+/// What [`told`] gives of a request.
+pub fn pair(change: &str, name: &str) -> (String, String) {
+    (change.to_owned(), name.to_owned())
+}
+
+/// What was sent to `/NAME` after the first `from` requests, sorted.
+pub fn told_since(world: &World, name: &str, from: usize) -> Vec<(String, String)> {
+    let mut all: Vec<_> = world.receiver.requests(&format!("/{name}")).iter().skip(from).map(told).collect();
+    all.sort();
+    all
+}
+
 fn merge(into: &mut Value, patch: Value) {
     match (into, patch) {
         (Value::Object(into), Value::Object(patch)) => {

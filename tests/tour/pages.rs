@@ -11,11 +11,12 @@ use crate::stage::{Stage, WITHIN, root};
 
 const README: &str = "README.md";
 /// The other pages with blocks that are run, each with what its reader has done besides.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("docs/configuration.md", ""),
     ("docs/gitops.md", "kubectl create secret generic -n shop changehook-signing --from-literal=secret=a"),
     ("docs/install.md", ""),
     ("docs/operations.md", ""),
+    ("docs/plugin.md", ""),
     ("examples/mcp/README.md", ""),
     ("examples/receivers/README.md", ""),
 ];
@@ -24,6 +25,13 @@ const PAGES: [(&str, &str); 6] = [
 async fn the_readme_is_one_story_from_an_empty_cluster_on() {
     let mut stage = Stage::set_in_an_empty_cluster().await;
     stage.plays(README).await;
+    // what it tells to build, which cannot be done here, is what comes up
+    let of = "deployment changehook --namespace changehook-system --output jsonpath={..image}";
+    let image = stage.succeeds(&format!("kubectl get {of}")).await;
+    assert!(
+        blocks_of(README).iter().any(|block| block.first_line() == format!("docker build --tag {image} .")),
+        "{image}"
+    );
     // the last thing it tells to do is to make an object of which the reader's own endpoint hears
     let heard = stage.receiver.wait_for("/webhook", 1, WITHIN).await.unwrap();
     let body: Value = serde_json::from_slice(&heard[0].body).unwrap();
@@ -79,9 +87,11 @@ fn every_page_with_blocks_is_played_and_every_exception_is_a_block() {
 #[test]
 fn what_is_shown_and_not_run_has_the_columns_of_what_is_run() {
     let tables = |block: &Block| match &block.what {
-        What::Session(all) => {
-            all.iter().filter(|shown| shown.command.starts_with("kubectl get whsub")).cloned().collect()
-        }
+        What::Session(all) => all
+            .iter()
+            .filter(|shown| shown.command.starts_with("kubectl get whsub") && !shown.command.contains("--output"))
+            .cloned()
+            .collect(),
         What::Manifest(_)
         | What::Fragment(_)
         | What::Values(_)

@@ -56,9 +56,9 @@ pub struct Stage {
     pub receiver: Receiver,
     /// Free ones, of the cluster's receiver and of `kubectl proxy`.
     ports: [u16; 2],
-    home: Scratch,
-    // last: what runs there goes first
     node: Option<Node>,
+    // last: the logs go after what writes them
+    home: Scratch,
 }
 
 /// The checkout.
@@ -102,7 +102,12 @@ impl Stage {
         let programs = stage.home.path().join("bin");
         std::fs::create_dir(&programs).unwrap();
         let helm = tokio::task::spawn_blocking(tools::helm).await.unwrap().unwrap();
-        for (name, program) in [("changehook", Path::new(env!("CARGO_BIN_EXE_changehook"))), ("helm", &helm)] {
+        let ours = [
+            ("changehook", env!("CARGO_BIN_EXE_changehook")),
+            ("kubectl-changehook", env!("CARGO_BIN_EXE_kubectl-changehook")),
+        ];
+        let ours = ours.map(|(name, program)| (name, Path::new(program)));
+        for (name, program) in ours.into_iter().chain([("helm", helm.as_path())]) {
             std::os::unix::fs::symlink(program, programs.join(name)).unwrap();
         }
         let kubectl = KUBECTL.replace("LOGS", &stage.logs().display().to_string());

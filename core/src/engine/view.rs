@@ -2,6 +2,8 @@
 //!
 //! Touches nothing. Invariant: taking a view costs as much as it shows, not as much as there is.
 
+use std::sync::Arc;
+
 use super::breaker::BreakerState;
 use super::capacity::Limit;
 use super::desk::{Desk, LastDelivery, Totals};
@@ -59,6 +61,10 @@ pub struct View {
     pub requests: Option<Requests>,
     /// What was known is lost, and not made up for yet.
     pub loss: Option<LossView>,
+    /// The same, kept by whoever takes views until this process ends: a loss may be made up for before anybody looks.
+    pub last_loss: Option<LossView>,
+    /// The store will never take what is to be committed, and why; known to whoever commits.
+    pub refused: Option<Arc<str>>,
     /// Everything that existed when all lists were complete is told, or given up.
     pub caught_up: bool,
     /// Commits do not succeed, so nothing is sent.
@@ -114,7 +120,7 @@ pub struct RetryView {
     /// The object's names.
     pub named: Named,
     /// The object's uid.
-    pub uid: std::sync::Arc<str>,
+    pub uid: Arc<str>,
     /// Attempts made.
     pub attempt: u32,
     /// When the next one may go; `None` while parked, and while one is under way.
@@ -162,6 +168,12 @@ impl Engine {
     /// Subscriptions that have given something up for now.
     pub fn with_parked(&self) -> impl Iterator<Item = &SubscriptionId> {
         self.subscriptions.iter().filter(|(_, subscription)| !subscription.desk.parked.is_empty()).map(|(id, _)| id)
+    }
+
+    /// What is lost and not made up for yet. Costs as much as there is of it, which is nothing as a rule.
+    pub fn losses(&self) -> impl Iterator<Item = (&SubscriptionId, LossView)> {
+        let recovering = self.shared.recovering.iter();
+        recovering.filter_map(|id| Some((id, self.subscriptions.get(id)?.desk.lost?)))
     }
 
     /// One subscription, as of now.
@@ -218,6 +230,8 @@ impl Engine {
             parked_samples,
             requests: self.shared.journal.is_durable(desk.requests.0).then(|| desk.requests.1.clone()),
             loss: desk.lost,
+            last_loss: desk.lost,
+            refused: None,
             caught_up: desk.has_caught_up(),
             commits_stalled: self.shared.journal.is_stalled(now),
             crowd: self.crowd_view(desk),

@@ -25,11 +25,21 @@ pub(super) fn intact(before: &[Condition], view: Option<&View>) -> Option<(Statu
             (Status::True, Reason::Intact),
             (Status::False, Reason::LedgerLost),
             (Status::Unknown, Reason::LedgerUnavailable),
+            (Status::Unknown, Reason::LedgerRefused),
         ];
         let told = told?;
         let (status, reason) = known.into_iter().find(|(_, reason)| reason.as_str() == told.reason)?;
         return Some((status, reason, told.message.clone()));
     };
+    if let Some(refused) = &view.refused {
+        let message = format!("nothing is sent, because nothing can be recorded: {refused}");
+        return Some((Status::Unknown, Reason::LedgerRefused, message));
+    }
+    // Until something was committed nothing has become of what an earlier process could not.
+    if let Some(told) = told.filter(|told| told.reason == Reason::LedgerRefused.as_str() && view.last_commit.is_none())
+    {
+        return Some((Status::Unknown, Reason::LedgerRefused, told.message.clone()));
+    }
     if view.commits_stalled {
         let message = "the ledger cannot be written, so nothing is sent; this is tried again and again";
         return Some((Status::Unknown, Reason::LedgerUnavailable, message.to_owned()));

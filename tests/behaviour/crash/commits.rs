@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use testbed::fault_proxy::{Fault, Moment, Times};
+use testbed::fault_proxy::{Fault, Matcher, Moment, Times};
 use testbed::{Reply, eventually};
 
 use super::{LATER, Life, NAME, commits};
@@ -126,4 +126,50 @@ async fn a_kill_while_commits_fail_repeats_no_more_than_was_answered_since_the_l
     let of = |name: &str| tally.0.iter().filter(|telling| telling.name == name).count();
     assert_eq!((of("settled"), of("answered"), of("meanwhile")), (1, 2, 1));
     assert!(tally.contradictions().is_empty() && tally.told_twice(&life.kills).is_empty(), "{tally:?}");
+}
+
+#[tokio::test]
+async fn a_commit_that_is_refused_for_good_ends_it_with_a_reason_and_is_made_once_it_can_be() {
+    let mut life = Life::subscribed(json!({})).await;
+    life.marker("first").await;
+    let namespace = life.options().namespace;
+    for code in [413, 422] {
+        life.settled().await;
+        let before = life.tally().events();
+        let refusing = life.proxy.inject(commits(), Fault::Status(code), Times::Always);
+        // its last status is what it stays up for
+        let late = life.proxy.inject(
+            Matcher::writes("webhooksubscriptions"),
+            Fault::Delay(Duration::from_secs(2)),
+            Times::Always,
+        );
+        life.world.config_map("thing", json!({"n": code.to_string()})).await;
+        let why = format!("failed to write head for good: update: the API server answered {code}");
+        let says = || async {
+            let (status, text) = life.operator().readyz().await.map_err(|error| format!("{error:?}"))?;
+            if status == 503 && text.contains(&why) { Ok(()) } else { Err(format!("{status}: {text}")) }
+        };
+        eventually(LATER, says).await.unwrap_or_else(|error| panic!("{error}\n{}", life.log_tail()));
+        let ended = life.operator().wait(LATER).await.expect("it ends");
+        assert!(!ended.success() && life.operator().log().contains(&why), "{}", life.operator().log());
+        late.clear();
+        intact(&life, "Unknown", "LedgerRefused").await;
+        let told = life.world.get(NAME).await;
+        let message = condition(&told, "LedgerIntact").expect("it is there")["message"].to_string();
+        assert!(message.contains(&why) && message.contains("docs/operations.md"), "{message}");
+        // and again, without a claim this time, and without keeping anybody from trying
+        life.start_unready().await;
+        let ended = life.operator().wait(LATER).await.expect("it ends");
+        assert!(!ended.success() && life.operator().log().contains(&why), "{}", life.operator().log());
+        let lease = ["get", "lease", "changehook", "-o", "jsonpath={.spec.holderIdentity}"];
+        let holder = life.world.plane().kubectl_ok(&[&["--namespace", &*namespace], &lease[..]].concat()).await;
+        assert_eq!(holder.expect("there is a Lease"), "", "the Lease is free");
+        assert_eq!(life.tally().events(), before, "nothing is sent that is not on record");
+        refusing.clear();
+        life.start().await;
+        life.same_as_the_cluster().await;
+        intact(&life, "True", "Intact").await;
+        assert_eq!((life.tally().events(), life.tally().repeats()), (before + 1, 0));
+    }
+    life.is_sound();
 }

@@ -5,10 +5,13 @@
 //! lives.
 
 mod budget;
+mod claims;
 mod commits;
 mod damage;
 mod down;
+mod folds;
 mod kills;
+mod losses;
 mod plane;
 mod writes;
 
@@ -181,7 +184,9 @@ impl Life {
 
     /// Waits until no answer is young: what a kill can make the operator forget.
     async fn settled(&self) {
-        self.world.receiver.stays_quiet(SETTLED).await.expect("nothing is sent meanwhile");
+        if let Err(error) = self.world.receiver.stays_quiet(SETTLED).await {
+            panic!("nothing is to be sent: {error:?}, after {:?}\n{}", self.told(), self.log_tail());
+        }
     }
 
     /// Has a new object told, after all that was owed before.

@@ -7,12 +7,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use testbed::fault_proxy::{Fault, Matcher, Times};
 
-use super::{Faulty, LATER, of_widgets, put, sorted, widget};
-
-/// Streaming lists, which no API server before 1.34 serves by default.
-fn streaming() -> Matcher {
-    Matcher::watches("widgets").containing("sendInitialEvents=true")
-}
+use super::{Faulty, LATER, of_widgets, put, sorted, streaming, widget};
 
 /// The first page of a list, whichever page of whichever list it is.
 fn pages() -> Matcher {

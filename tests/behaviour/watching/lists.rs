@@ -4,14 +4,9 @@ use futures::future::join_all;
 use serde_json::json;
 use testbed::fault_proxy::{Fault, Matcher, Times};
 
-use super::{Faulty, LATER, of_widgets, put, sorted, widget};
+use super::{Faulty, LATER, of_widgets, put, sorted, streaming, widget};
 use crate::world::condition;
 use testbed::eventually;
-
-/// Streaming lists, which no API server before 1.34 serves by default.
-fn streaming() -> Matcher {
-    Matcher::watches("widgets").containing("sendInitialEvents=true")
-}
 
 #[tokio::test]
 async fn where_streaming_lists_are_refused_all_pages_of_a_long_list_are_read() {

@@ -88,6 +88,11 @@ fn widget(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec})
 }
 
+/// Streaming lists, which no API server before 1.34 serves by default.
+fn streaming() -> Matcher {
+    Matcher::watches("widgets").containing("sendInitialEvents=true")
+}
+
 /// The patch of a subscription that watches Widgets.
 fn of_widgets() -> Value {
     json!({"resources": [{"apiVersion": "example.com/v1", "kind": "Widget"}]})
