@@ -10,6 +10,7 @@
 //! | [`delivery`] | the engine's driver, one attempt, endpoint clients, the vetting resolver, Secrets | core, chain, ledger |
 //! | [`controller`] | reconcile: validate → dereference → plan → apply | core, api, chain, watch, delivery, status |
 //! | [`status`] | verdicts and engine views → one coalesced status patch | core, api, chain |
+//! | [`plugin`] | `kubectl changehook`: subscribe and status, with the user's own rights | api, chain, controller |
 //! | [`runtime`] | config, wiring, admin server, metrics, readiness, shutdown, telemetry, clock | all |
 //!
 //! `watch` and `delivery` never import each other; `tests/house.rs` reads the imports.
@@ -19,6 +20,7 @@ pub mod chain;
 pub mod controller;
 pub mod delivery;
 pub mod ledger;
+pub mod plugin;
 pub mod runtime;
 pub mod status;
 pub mod watch;

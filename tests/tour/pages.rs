@@ -11,11 +11,12 @@ use crate::stage::{Stage, WITHIN, root};
 
 const README: &str = "README.md";
 /// The other pages with blocks that are run, each with what its reader has done besides.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("docs/configuration.md", ""),
     ("docs/gitops.md", "kubectl create secret generic -n shop changehook-signing --from-literal=secret=a"),
     ("docs/install.md", ""),
     ("docs/operations.md", ""),
+    ("docs/plugin.md", ""),
     ("examples/mcp/README.md", ""),
     ("examples/receivers/README.md", ""),
 ];

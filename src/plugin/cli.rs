@@ -1,0 +1,158 @@
+//! The flags of `kubectl changehook`. Their docs are its help; `docs/plugin.md` has each of them.
+//!
+//! Touches nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::api::endpoint::Method;
+
+/// Signed webhooks for any Kubernetes change: create subscriptions and see how they stand.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl changehook", bin_name = "kubectl changehook", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a subscription
+    #[command(subcommand)]
+    Subscribe(SubscribeCommand),
+    /// Show how a subscription stands: conditions, endpoint, deliveries, and everything it refers to
+    Status(StatusArgs),
+}
+
+/// What to subscribe.
+#[derive(Debug, Subcommand)]
+pub enum SubscribeCommand {
+    /// Send the changes of resources in a namespace to an HTTP endpoint
+    Webhook(WebhookArgs),
+}
+
+/// Which API server and namespace.
+#[derive(Args, Clone, Debug)]
+pub struct Connection {
+    /// The namespace; that of the kubeconfig's context if not given
+    #[arg(long, short = 'n')]
+    pub namespace: Option<String>,
+    /// The context of the kubeconfig
+    #[arg(long)]
+    pub context: Option<String>,
+    /// The kubeconfig file; otherwise those that kubectl would use
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// `subscribe webhook`.
+#[derive(Args, Debug)]
+pub struct WebhookArgs {
+    /// Where changes are sent: https, unless the operator allows http
+    #[arg(long)]
+    pub url: String,
+    /// The subscription's name; "My Integration" becomes my-integration
+    #[arg(long)]
+    pub name: String,
+    /// A kind to watch, named as for kubectl: deployments.apps, deploy, certificates.v1.cert-manager.io. Repeat it, or
+    /// separate with commas, for several. Without it Deployments and ConfigMaps are watched
+    #[arg(long = "resource", value_name = "KIND", value_delimiter = ',')]
+    pub resources: Vec<String>,
+    /// Only objects with these labels, as for kubectl: app=shop,tier in (web,api),!canary
+    #[arg(long, short = 'l')]
+    pub selector: Option<String>,
+    /// Sign requests with this Secret of the same namespace; the key is "secret" unless named. Without it requests are
+    /// not signed
+    #[arg(long, value_name = "NAME[:KEY]")]
+    pub secret: Option<String>,
+    /// The HTTP method
+    #[arg(long, value_enum, ignore_case = true, default_value = "POST")]
+    pub method: MethodArg,
+    /// A header to send with each request; repeat it for several. Whoever may read the subscription can read its value
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    pub headers: Vec<String>,
+    /// Replace the spec of a subscription that exists with this name
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Print the manifest and create nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the manifest (with --dry-run) or the created object in this form
+    #[arg(long, short = 'o', value_enum)]
+    pub output: Option<Output>,
+    /// Wait until the subscription is Ready
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    pub wait: bool,
+    /// How many seconds to wait for that
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+    /// Which API server and namespace.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// `status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// The subscription
+    pub name: String,
+    /// Print it as JSON or YAML, for scripts
+    #[arg(long, short = 'o', value_enum)]
+    pub output: Option<Output>,
+    /// Which API server and namespace.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// A form of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
+}
+
+impl Output {
+    /// The value in this form.
+    pub fn write(self, value: &serde_json::Value) -> String {
+        match self {
+            // JSON is YAML, so what cannot be written as one is written as the other
+            Self::Yaml => serde_saphyr::to_string(value).unwrap_or_else(|_| format!("{value:#}\n")),
+            Self::Json => format!("{value:#}\n"),
+        }
+    }
+}
+
+/// An HTTP method that changes may be sent with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub enum MethodArg {
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+}
+
+impl From<MethodArg> for Method {
+    fn from(method: MethodArg) -> Self {
+        match method {
+            MethodArg::Post => Self::Post,
+            MethodArg::Put => Self::Put,
+            MethodArg::Patch => Self::Patch,
+        }
+    }
+}
