@@ -19,7 +19,8 @@ pub struct Endpoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub url: Option<String>,
-    /// Its URL, from a Secret.
+    /// Its URL, from a Secret: for URLs that are credentials themselves. It is checked like `url` whenever it is read, and
+    /// nothing but its host is ever shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_from: Option<SecretSource>,
     /// A Service in the same namespace.

@@ -109,12 +109,6 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         },
     },
     Unsupported {
-        field: "endpoint.urlFrom",
-        supported: None,
-        refused: r#"{"secretKeyRef": {"name": "hook", "key": "url"}}"#,
-        used: |spec| spec.endpoint.url_from.is_some(),
-    },
-    Unsupported {
         field: "endpoint.service",
         supported: None,
         refused: r#"{"name": "receiver", "port": 8080, "path": "/hook", "scheme": "HTTP"}"#,

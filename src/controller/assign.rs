@@ -12,27 +12,36 @@ use changehook_core::retry::RetryPolicy;
 
 use super::validate::{
     LabelOperator, LabelRequirement, SecretKey, Valid, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidResource,
-    ValidRetry,
+    ValidRetry, ValidTarget,
 };
 use crate::api::SubscriptionStatus;
 use crate::delivery::driver::Assignment;
-use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method};
+use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method, Target};
 
-pub(super) fn assign(
-    id: &SubscriptionId,
-    generation: i64,
-    namespace: &str,
-    valid: Valid,
-    sources: Vec<SourceId>,
-    secrets_hash: u64,
-    held: bool,
-) -> Assignment {
+/// What was found outside of the spec.
+pub(super) struct Found {
+    /// One for each resource.
+    pub sources: Vec<SourceId>,
+    /// Of everything that was read.
+    pub secrets_hash: u64,
+    /// Where requests go, as it may be shown.
+    pub host: Option<String>,
+    /// Nothing may be sent.
+    pub held: bool,
+}
+
+pub(super) fn assign(id: &SubscriptionId, generation: i64, namespace: &str, valid: Valid, found: Found) -> Assignment {
+    let Found { sources, secrets_hash, host, held } = found;
     let Valid { suspended, resources, changes, endpoint, signing, retry, max_bytes, policy } = valid;
-    let ValidEndpoint { url, method, headers, timeout, max_in_flight } = endpoint;
+    let ValidEndpoint { target, method, headers, timeout, max_in_flight } = endpoint;
     let ValidRetry { max_retries, initial_delay, max_delay, jitter_percent, retry_statuses, outage_max_delay } = retry;
     let retry_status_codes: Vec<u16> = retry_statuses.into_iter().collect();
+    let shown = host.as_deref().unwrap_or_default().into();
     let endpoint = Endpoint {
-        url,
+        target: match target {
+            ValidTarget::Url(url) => Target::Url(url),
+            ValidTarget::Secret(key) => Target::Secret { key: secret_key(key), host },
+        },
         method: if method == http::Method::PUT {
             Method::Put
         } else if method == http::Method::PATCH {
@@ -64,7 +73,7 @@ pub(super) fn assign(
             outage_max_delay_ms: millis(outage_max_delay),
         },
         max_in_flight,
-        host: endpoint.shown_host().into(),
+        host: shown,
         config_hash: config_hash(&endpoint, secrets_hash),
         policy,
         // Whoever looks at the status sets them.
@@ -120,9 +129,14 @@ pub(super) fn secret_key(SecretKey { name, key }: SecretKey) -> endpoint::Secret
 /// Changes when anything does that could make a refused request succeed. That the hasher may change with the compiler
 /// costs one release of what is parked, no more.
 fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
-    let Endpoint { url, method, headers, timeout, signing, namespace, max_bytes, retry_status_codes } = endpoint;
+    let Endpoint { target, method, headers, timeout, signing, namespace, max_bytes, retry_status_codes } = endpoint;
     let mut hasher = DefaultHasher::new();
-    (url.as_str(), method, timeout, signing, namespace, max_bytes, retry_status_codes).hash(&mut hasher);
+    match target {
+        Target::Url(url) => url.as_str().hash(&mut hasher),
+        // What it holds is in the hash of the Secrets.
+        Target::Secret { key, host: _ } => key.hash(&mut hasher),
+    }
+    (method, timeout, signing, namespace, max_bytes, retry_status_codes).hash(&mut hasher);
     for HeaderEntry { name, value } in headers {
         name.hash(&mut hasher);
         match value {

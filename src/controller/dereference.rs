@@ -11,9 +11,10 @@ use futures::future::join_all;
 use super::assign::secret_key;
 use super::feed::Scope;
 use super::reconcile::Context;
-use super::validate::{SecretUse, Valid};
+use super::validate::{SecretRole, SecretUse, Valid, ValidTarget};
 use crate::api::conditions::Reason;
 use crate::delivery::secrets::{SecretError, content_hash};
+use crate::delivery::url::shown_host;
 use crate::status::Standing;
 use crate::watch::{SourceHandle, SourceState};
 
@@ -25,6 +26,8 @@ pub(super) struct References {
     /// Of everything that was read; `None` if something could not be.
     pub secrets_hash: Option<u64>,
     pub standing: Standing,
+    /// Where requests go, as it may be shown; `None` if that could not be read.
+    pub host: Option<String>,
     /// Nothing may be sent.
     pub held: bool,
     pub remarks: Vec<String>,
@@ -36,6 +39,10 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
         handles: Vec::new(),
         sources: Vec::new(),
         secrets_hash: None,
+        host: match &valid.endpoint.target {
+            ValidTarget::Url(url) => Some(shown_host(url)),
+            ValidTarget::Secret(_) => None,
+        },
         standing: Standing::Sound,
         held: false,
         remarks: Vec::new(),
@@ -55,8 +62,9 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
     let mut complete = true;
     for (SecretUse { field, key, .. }, value) in uses.iter().zip(read) {
         match value {
-            Ok(Read { hash, ends_with_line_break }) => {
+            Ok(Read { hash, ends_with_line_break, host }) => {
                 hash.hash(&mut hasher);
+                found.host = host.or(found.host.take());
                 if ends_with_line_break {
                     found.remarks.push(format!(
                         "Secret {namespace}/{} key {:?} ends with a line break, which is part of the signing key",
@@ -88,17 +96,23 @@ impl References {
 struct Read {
     hash: u64,
     ends_with_line_break: bool,
+    /// If it is the URL.
+    host: Option<String>,
 }
 
 async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
     let key = secret_key(used.key.clone());
-    let bytes = if used.signs {
-        context.secrets.get(namespace, &key).await?
-    } else {
-        // What no request could carry is found here, not when the first change is to be sent.
-        context.secrets.header(namespace, &key).await?.0
+    // What no request could carry is found here, not when the first change is to be sent.
+    let (bytes, host) = match used.role {
+        SecretRole::Signs => (context.secrets.get(namespace, &key).await?, None),
+        SecretRole::Header => (context.secrets.header(namespace, &key).await?.0, None),
+        SecretRole::Url => {
+            let (bytes, url) = context.secrets.url(namespace, &key, &context.policy).await?;
+            (bytes, Some(shown_host(&url)))
+        }
     };
-    Ok(Read { hash: content_hash(&bytes), ends_with_line_break: used.signs && bytes.as_bytes().ends_with(b"\n") })
+    let ends_with_line_break = used.role == SecretRole::Signs && bytes.as_bytes().ends_with(b"\n");
+    Ok(Read { hash: content_hash(&bytes), ends_with_line_break, host })
 }
 
 /// The shared watch of the kind; where that is forbidden, or nothing but namespaces is served, one of the namespace alone.
@@ -172,9 +186,11 @@ fn reason_of(error: &SecretError) -> Reason {
     match error {
         SecretError::SecretNotFound { .. } => Reason::SecretNotFound,
         SecretError::KeyNotFound { .. } => Reason::SecretKeyNotFound,
-        SecretError::EmptyValue { .. } | SecretError::TooLarge { .. } | SecretError::NotAHeader { .. } => {
-            Reason::SecretInvalid
-        }
+        SecretError::EmptyValue { .. }
+        | SecretError::TooLarge { .. }
+        | SecretError::NotAHeader { .. }
+        | SecretError::NotAUrl { .. } => Reason::SecretInvalid,
+        SecretError::UrlRefused { .. } => Reason::AddressRefused,
         SecretError::Forbidden { .. } => Reason::NotAuthorized,
         SecretError::Unavailable { .. } => Reason::Progressing,
     }
@@ -253,6 +269,7 @@ mod tests {
             handles: Vec::new(),
             sources: Vec::new(),
             secrets_hash: None,
+            host: None,
             standing: Standing::Sound,
             held: false,
             remarks: Vec::new(),

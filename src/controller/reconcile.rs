@@ -8,7 +8,7 @@ use changehook_core::address::AddressPolicy;
 use changehook_core::object::SourceId;
 use changehook_core::plan::{Claims, SubscriptionId};
 
-use super::assign::{assign, claims};
+use super::assign::{Found, assign, claims};
 use super::dereference::{References, dereference};
 use super::feed::Scope;
 use super::read::Shown;
@@ -91,18 +91,17 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
         Ok(valid) => valid,
         Err(problems) => return refused(stalled(&problems), subscription.spec.suspend),
     };
-    let References { handles, sources, secrets_hash, standing, held, remarks } =
+    let References { handles, sources, secrets_hash, host, standing, held, remarks } =
         dereference(context, &verdict.namespace, &valid, &before.sources).await;
     let again = matches!(standing, Standing::Waiting { .. });
     let suspended = valid.suspended;
-    let hash = secrets_hash.unwrap_or_default();
-    let mut assignment = assign(id, shown.generation(), &verdict.namespace, valid, sources, hash, held);
+    let found = Found { sources, secrets_hash: secrets_hash.unwrap_or_default(), host: host.clone(), held };
+    let mut assignment = assign(id, shown.generation(), &verdict.namespace, valid, found);
     assignment.plan.claims = before.claims.clone().unwrap_or_else(|| claims(&verdict.before));
     if let (None, Some(before)) = (secrets_hash, before.config_hash) {
         // What could not be read is not another configuration: it would end the outage and release what is parked.
         assignment.plan.config_hash = before;
     }
-    let host = Some(assignment.endpoint.shown_host());
     let silent = suspended || held;
     let verdict = Verdict { standing, suspended, silent, host, remarks, ..verdict };
     Look { verdict, assignment: Some((assignment, handles)), again }

@@ -49,16 +49,26 @@ pub struct Valid {
 impl Valid {
     /// Every Secret key the subscription reads, the signing key first.
     pub fn secrets(&self) -> Vec<SecretUse<'_>> {
-        let signing =
-            self.signing.iter().map(|key| SecretUse { field: "spec.signing.secretRef".to_owned(), key, signs: true });
+        let signing = self.signing.iter().map(|key| SecretUse {
+            field: "spec.signing.secretRef".to_owned(),
+            key,
+            role: SecretRole::Signs,
+        });
+        let url = match &self.endpoint.target {
+            ValidTarget::Url(_) => None,
+            ValidTarget::Secret(key) => {
+                let field = "spec.endpoint.urlFrom.secretKeyRef".to_owned();
+                Some(SecretUse { field, key, role: SecretRole::Url })
+            }
+        };
         let headers = self.endpoint.headers.iter().enumerate().filter_map(|(index, header)| match &header.value {
             ValidHeaderValue::Secret(key) => {
                 let field = format!("spec.endpoint.headers[{index}].valueFrom.secretKeyRef");
-                Some(SecretUse { field, key, signs: false })
+                Some(SecretUse { field, key, role: SecretRole::Header })
             }
             ValidHeaderValue::Literal(_) => None,
         });
-        signing.chain(headers).collect()
+        signing.chain(url).chain(headers).collect()
     }
 }
 
@@ -69,8 +79,19 @@ pub struct SecretUse<'a> {
     pub field: String,
     /// What it names.
     pub key: &'a SecretKey,
-    /// It is the signing key; otherwise it is a header's value.
-    pub signs: bool,
+    /// What its value is to be.
+    pub role: SecretRole,
+}
+
+/// What a Secret's value is used as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretRole {
+    /// The signing key.
+    Signs,
+    /// The endpoint's URL.
+    Url,
+    /// A header's value.
+    Header,
 }
 
 /// One kind and which objects of it.
@@ -101,10 +122,10 @@ pub use crate::api::resources::LabelOperator;
 pub(super) use policy::requested_at;
 
 /// Where requests go.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidEndpoint {
-    /// The URL, as the address policy let it pass.
-    pub url: Url,
+    /// Where to.
+    pub target: ValidTarget,
     /// POST, PUT or PATCH.
     pub method: http::Method,
     /// Custom headers.
@@ -115,17 +136,22 @@ pub struct ValidEndpoint {
     pub max_in_flight: u32,
 }
 
-impl fmt::Debug for ValidEndpoint {
+/// Where the URL comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ValidTarget {
+    /// From the spec, as the address policy let it pass.
+    Url(Url),
+    /// From a Secret; judged whenever it is read.
+    Secret(SecretKey),
+}
+
+impl fmt::Debug for ValidTarget {
     /// Shows the host only: a path or query may be a credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, method, headers, timeout, max_in_flight } = self;
-        f.debug_struct("ValidEndpoint")
-            .field("host", &url.host_str())
-            .field("method", method)
-            .field("headers", headers)
-            .field("timeout", timeout)
-            .field("max_in_flight", max_in_flight)
-            .finish()
+        match self {
+            Self::Url(url) => f.debug_tuple("Url").field(&url.host_str()).finish(),
+            Self::Secret(key) => f.debug_tuple("Secret").field(key).finish(),
+        }
     }
 }
 

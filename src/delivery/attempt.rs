@@ -17,9 +17,11 @@ use changehook_core::outcome::{self, Failure, Outcome, Reason};
 use changehook_core::retry::parse_retry_after;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Client, Response};
+use url::Url;
 
-use super::endpoint::{Endpoint, HeaderSource, reserved};
+use super::endpoint::{Endpoint, HeaderSource, Target, reserved};
 use super::secrets::{SecretError, Secrets};
+use super::url::shown_host;
 use super::{client, fault};
 
 const X_SIGNATURE_256: HeaderName = HeaderName::from_static("x-signature-256");
@@ -40,6 +42,15 @@ pub struct Courier {
     policy: Arc<AddressPolicy>,
     wall_ms: fn() -> i64,
     leads: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub struct Attempted {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// It went to another host than the endpoint is known by: the Secret with its URL was edited.
+    pub moved: bool,
 }
 
 /// Why no request was started.
@@ -70,20 +81,28 @@ impl Courier {
     }
 
     /// Tells `endpoint` of `event`, once.
-    pub async fn attempt(&self, endpoint: &Endpoint, event: &Event) -> Outcome {
-        let request = match self.request(endpoint, event).await {
-            Ok(request) => request,
-            Err(NotStarted::Secret(error)) => return Outcome::Unsent { message: error.to_string() },
-            Err(NotStarted::Failed(failure)) => return Outcome::Failed(failure),
-        };
+    pub async fn attempt(&self, endpoint: &Endpoint, event: &Event) -> Attempted {
+        match self.request(endpoint, event).await {
+            Ok(request) => {
+                let moved = endpoint.target.host() != Some(shown_host(request.url()));
+                Attempted { outcome: self.send(endpoint, request).await, moved }
+            }
+            Err(NotStarted::Secret(error)) => {
+                Attempted { outcome: Outcome::Unsent { message: error.to_string() }, moved: false }
+            }
+            Err(NotStarted::Failed(failure)) => Attempted { outcome: Outcome::Failed(failure), moved: false },
+        }
+    }
+
+    async fn send(&self, endpoint: &Endpoint, request: reqwest::Request) -> Outcome {
+        let tls = request.url().scheme() == "https";
         if !(self.leads)() {
             return Outcome::Unsent { message: "this replica does not hold the Lease any more".to_owned() };
         }
         let response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
-                let failure = fault::classify(&error, endpoint.timeout, endpoint.url.scheme() == "https");
-                return Outcome::Failed(failure);
+                return Outcome::Failed(fault::classify(&error, endpoint.timeout, tls));
             }
         };
         let status = response.status().as_u16();
@@ -99,13 +118,7 @@ impl Courier {
     }
 
     async fn request(&self, endpoint: &Endpoint, event: &Event) -> Result<reqwest::Request, NotStarted> {
-        // The first gate, again: a literal address never gets to the resolver.
-        let url = self.policy.check_url(endpoint.url.as_str()).map_err(|error| {
-            NotStarted::Failed(fault::endpoint(
-                Reason::AddressRefused,
-                format!("the endpoint's URL is refused: {error}"),
-            ))
-        })?;
+        let url = self.url(endpoint).await?;
         let mut headers = self.own_headers(endpoint).await?;
         let key = match &endpoint.signing {
             Some(key) => Some(self.secrets.get(&endpoint.namespace, key).await?),
@@ -126,6 +139,19 @@ impl Courier {
         *request.timeout_mut() = Some(endpoint.timeout);
         *request.body_mut() = Some(rendered.body.into());
         Ok(request)
+    }
+
+    /// The first gate, again: a literal address never gets to the resolver.
+    async fn url(&self, endpoint: &Endpoint) -> Result<Url, NotStarted> {
+        match &endpoint.target {
+            Target::Url(url) => self.policy.check_url(url.as_str()).map_err(|error| {
+                NotStarted::Failed(fault::endpoint(
+                    Reason::AddressRefused,
+                    format!("the endpoint's URL is refused: {error}"),
+                ))
+            }),
+            Target::Secret { key, .. } => Ok(self.secrets.url(&endpoint.namespace, key, &self.policy).await?.1),
+        }
     }
 
     /// The subscription's own headers. Reserved ones are refused by validation; one that got past it stays out.

@@ -24,7 +24,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::Courier;
+use super::attempt::{Attempted, Courier};
 use super::endpoint::Endpoint;
 use super::metrics::Metrics;
 use crate::ledger::{FoldEnd, LedgerError, LedgerStore};
@@ -114,7 +114,7 @@ pub struct Inputs<R> {
     pub commands: mpsc::Receiver<Command>,
     /// Views go here.
     pub told: mpsc::Sender<Told>,
-    /// Subscriptions whose attempt could not be made for want of something of ours.
+    /// Subscriptions whose attempt could not be made for want of something of ours, or went to a host we did not know of.
     pub recheck: mpsc::Sender<SubscriptionId>,
     /// Called with what an earlier life left, before anything is watched.
     pub recall: Box<dyn Fn(&Entries) + Send + Sync>,
@@ -141,7 +141,7 @@ pub struct Driver<S, R> {
     store: Arc<S>,
     metrics: Metrics,
     inputs: Inputs<R>,
-    attempts: JoinSet<Outcome>,
+    attempts: JoinSet<Attempted>,
     under_way: HashMap<Id, Attempt>,
     commit: JoinSet<Result<(u64, Usage), LedgerError>>,
     fold: JoinSet<Result<FoldEnd, LedgerError>>,
@@ -272,18 +272,18 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 let metrics = self.metrics.clone();
                 let handle = self.attempts.spawn(async move {
                     let (_in_flight, started) = (metrics.begin_attempt(), Instant::now());
-                    let outcome = courier.attempt(&endpoint, &event).await;
-                    metrics.end_attempt(&outcome, started.elapsed());
-                    outcome
+                    let attempted = courier.attempt(&endpoint, &event).await;
+                    metrics.end_attempt(&attempted.outcome, started.elapsed());
+                    attempted
                 });
                 self.under_way.insert(handle.id(), *attempt);
             }
         }
     }
 
-    fn answered(&mut self, joined: Result<(Id, Outcome), JoinError>) {
+    fn answered(&mut self, joined: Result<(Id, Attempted), JoinError>) {
         let now = rounded_up((self.inputs.now)());
-        let (id, outcome) = match joined {
+        let (id, Attempted { outcome, moved }) = match joined {
             Ok(done) => done,
             Err(error) => {
                 tracing::error!(error = %error, "an attempt died; this is a bug in changehook");
@@ -295,7 +295,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                         .to_owned(),
                     retry_after: None,
                 };
-                (error.id(), Outcome::Failed(failure))
+                (error.id(), Attempted { outcome: Outcome::Failed(failure), moved: false })
             }
         };
         let Some(attempt) = self.under_way.remove(&id) else { return };
@@ -313,9 +313,11 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             ),
             Outcome::Unsent { message } => {
                 tracing::warn!(%message, subscription = %attempt.event.subscription.uid, "attempt not made");
-                // If the queue is full, the controller is about to look at everything anyway.
-                let _full = self.inputs.recheck.try_send(attempt.event.subscription.clone());
             }
+        }
+        if moved || matches!(outcome, Outcome::Unsent { .. }) {
+            // If the queue is full, the controller is about to look at everything anyway.
+            let _full = self.inputs.recheck.try_send(attempt.event.subscription.clone());
         }
         self.engine.answered(now, &attempt, outcome, (self.inputs.random)());
     }

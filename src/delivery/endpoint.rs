@@ -9,11 +9,13 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+use super::url::shown_host;
+
 /// One subscription's endpoint, valid: made by the controller from a subscription it accepted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Where to; checked against the address policy again right before each request.
-    pub url: Url,
+    /// Where to.
+    pub target: Target,
     /// How.
     pub method: Method,
     /// The subscription's own headers; ours win over them.
@@ -31,30 +33,24 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The host, with its port when the URL names one: all of the URL that may be shown.
-    pub fn shown_host(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        match self.url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        }
-    }
-
-    /// Every Secret key that a request needs: the signing key first, then the headers'.
+    /// Every Secret key that a request needs: the signing key first, then the URL's, then the headers'.
     pub fn secret_keys(&self) -> impl Iterator<Item = &SecretKey> {
+        let url = match &self.target {
+            Target::Url(_) => None,
+            Target::Secret { key, .. } => Some(key),
+        };
         let headers = self.headers.iter().filter_map(|entry| match &entry.value {
             HeaderSource::Secret(key) => Some(key),
             HeaderSource::Literal(_) => None,
         });
-        self.signing.iter().chain(headers)
+        self.signing.iter().chain(url).chain(headers)
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("scheme", &self.url.scheme())
-            .field("host", &self.shown_host())
+            .field("target", &self.target)
             .field("method", &self.method)
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
@@ -63,6 +59,41 @@ impl fmt::Debug for Endpoint {
             .field("max_bytes", &self.max_bytes)
             .field("retry_status_codes", &self.retry_status_codes)
             .finish()
+    }
+}
+
+/// Where the URL comes from; it is checked against the address policy again right before each request.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Target {
+    /// From the subscription.
+    Url(Url),
+    /// From a Secret, read for each request.
+    Secret {
+        /// Which one.
+        key: SecretKey,
+        /// The host that the controller found in it, as it may be shown; another one is news to the controller.
+        host: Option<String>,
+    },
+}
+
+impl Target {
+    /// The host as far as it is known, with its port when the URL names one: all of the URL that may be shown.
+    pub fn host(&self) -> Option<String> {
+        match self {
+            Self::Url(url) => Some(shown_host(url)),
+            Self::Secret { host, .. } => host.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => {
+                f.debug_struct("Url").field("scheme", &url.scheme()).field("host", &shown_host(url)).finish()
+            }
+            Self::Secret { key, host } => f.debug_struct("Secret").field("key", key).field("host", host).finish(),
+        }
     }
 }
 
@@ -159,7 +190,7 @@ mod tests {
 
     fn endpoint(url: &str) -> Endpoint {
         Endpoint {
-            url: Url::parse(url).unwrap(),
+            target: Target::Url(Url::parse(url).unwrap()),
             method: Method::Post,
             headers: vec![
                 HeaderEntry {
@@ -189,16 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn the_shown_host_has_the_port_only_when_the_url_names_one() {
-        assert_eq!(endpoint("https://partner.example/a?b").shown_host(), "partner.example");
-        assert_eq!(endpoint("https://partner.example:443/").shown_host(), "partner.example");
-        assert_eq!(endpoint("http://[2001:db8::1]:8080/").shown_host(), "[2001:db8::1]:8080");
-    }
-
-    #[test]
     fn every_secret_a_request_needs_is_named() {
-        let names: Vec<_> = endpoint("https://h/").secret_keys().map(|key| key.name.clone()).collect();
-        assert_eq!(names, ["signing", "partner"]);
+        let mut endpoint = endpoint("https://h/");
+        let names = |endpoint: &Endpoint| endpoint.secret_keys().map(|key| key.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&endpoint), ["signing", "partner"]);
+        endpoint.target = Target::Secret { key: SecretKey { name: "hook".into(), key: "url".into() }, host: None };
+        assert_eq!(names(&endpoint), ["signing", "hook", "partner"]);
     }
 
     #[test]

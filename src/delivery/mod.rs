@@ -11,6 +11,7 @@ pub mod fault;
 pub mod metrics;
 pub mod resolver;
 pub mod secrets;
+pub mod url;
 
 #[cfg(test)]
 mod testing;

@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use changehook_core::address::AddressPolicy;
 use futures::{AsyncReadExt, FutureExt};
 use http::HeaderValue;
 use k8s_openapi::api::core::v1::Secret;
@@ -22,12 +23,14 @@ use kube::core::Request;
 use kube::core::Resource as _;
 use kube::core::params::GetParams;
 use tokio::sync::Semaphore;
+use url::Url;
 use zeroize::Zeroizing;
 
 use self::cache::{Cache, SecretName};
 use self::content::{Contents, Value};
 pub use self::content::{SecretBytes, content_hash};
 use super::endpoint::SecretKey;
+use super::url::written;
 
 /// For one GET, waiting for its turn included. The client itself has no deadline.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,6 +93,33 @@ pub enum SecretError {
         key: String,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// The value cannot be an endpoint's URL. Nothing of it is shown.
+    #[error(
+        "Secret {namespace}/{name} has a value for key {key:?} that cannot be an endpoint's URL: it {why}; correct the \
+         Secret and delivery starts by itself"
+    )]
+    NotAUrl {
+        /// The Secret's namespace.
+        namespace: String,
+        /// The Secret's name.
+        name: String,
+        /// The key.
+        key: String,
+        /// What it has to be.
+        why: &'static str,
+    },
+    /// The value is a URL that the address policy refuses.
+    #[error("Secret {namespace}/{name} has a URL for key {key:?} that may not be used: {why}")]
+    UrlRefused {
+        /// The Secret's namespace.
+        namespace: String,
+        /// The Secret's name.
+        name: String,
+        /// The key.
+        key: String,
+        /// What is wrong with it; shows an address at most.
+        why: String,
     },
     /// The API server does not let us read it.
     #[error(
@@ -190,6 +220,29 @@ impl Secrets {
         Ok((bytes, value))
     }
 
+    /// The same as an endpoint's URL, judged like one that stands in a subscription, with the bytes it is made of.
+    pub async fn url(
+        &self,
+        namespace: &str,
+        key: &SecretKey,
+        policy: &AddressPolicy,
+    ) -> Result<(SecretBytes, Url), SecretError> {
+        let bytes = self.get(namespace, key).await?;
+        let text = url_text(&bytes).map_err(|why| SecretError::NotAUrl {
+            namespace: namespace.to_owned(),
+            name: key.name.clone(),
+            key: key.key.clone(),
+            why,
+        })?;
+        let url = policy.check_url(text).map_err(|error| SecretError::UrlRefused {
+            namespace: namespace.to_owned(),
+            name: key.name.clone(),
+            key: key.key.clone(),
+            why: error.to_string(),
+        })?;
+        Ok((bytes, url))
+    }
+
     /// Have the Secret read anew before it is used again: the endpoint refused what was made with it, or it changed.
     /// Reads stay 100 ms apart even so, for an endpoint that refuses everything.
     pub fn invalidate(&self, namespace: &str, name: &str) {
@@ -209,6 +262,14 @@ fn header_value(bytes: &SecretBytes) -> Result<HeaderValue, &'static str> {
     let mut value = HeaderValue::from_str(text).map_err(|_| "it contains a line break or another control character")?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+fn url_text(bytes: &SecretBytes) -> Result<&str, &'static str> {
+    let text = std::str::from_utf8(bytes.as_bytes()).map_err(|_| "is not UTF-8 text")?;
+    if text.ends_with(['\n', '\r']) {
+        return Err("ends with a line break; create the Secret without one");
+    }
+    written(text).map(|()| text)
 }
 
 /// One GET, or the news that it took too long.

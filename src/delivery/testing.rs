@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::client;
-use super::endpoint::{Endpoint, Method};
+use super::endpoint::{Endpoint, Method, Target};
 use super::resolver::Lookup;
 
 /// `main` does this in the operator.
@@ -269,7 +269,7 @@ pub(crate) fn kube_client(address: SocketAddr) -> kube::Client {
 /// A plain, unsigned endpoint.
 pub(crate) fn endpoint(url: &str) -> Endpoint {
     Endpoint {
-        url: url.parse().unwrap(),
+        target: Target::Url(url.parse().unwrap()),
         method: Method::Post,
         headers: Vec::new(),
         timeout: Duration::from_secs(10),

@@ -3,6 +3,7 @@
 //! Touches nothing.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -38,7 +39,7 @@ pub enum SubscribeCommand {
 #[derive(Args, Clone, Debug)]
 pub struct Connection {
     /// The namespace; that of the kubeconfig's context if not given
-    #[arg(long, short = 'n')]
+    #[arg(long, short = 'n', value_parser = namespace)]
     pub namespace: Option<String>,
     /// The context of the kubeconfig
     #[arg(long)]
@@ -94,9 +95,9 @@ pub struct WebhookArgs {
         action = clap::ArgAction::Set
     )]
     pub wait: bool,
-    /// How many seconds to wait for that
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub timeout: u64,
+    /// How long to wait for that: seconds, or as kubectl has it: 90s, 5m, 1h
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub timeout: Duration,
     /// Which API server and namespace.
     #[command(flatten)]
     pub connection: Connection,
@@ -147,6 +148,28 @@ pub enum MethodArg {
     Patch,
 }
 
+/// It becomes part of an address.
+fn namespace(text: &str) -> Result<String, String> {
+    let letters = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if text.is_empty() || text.len() > 63 || !letters || text.starts_with('-') || text.ends_with('-') {
+        return Err("must be the name of a namespace: lower case letters, digits and -".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let seconds = digits.parse::<u64>().ok().zip(unit).and_then(|(count, unit)| count.checked_mul(unit));
+    let bounded = seconds.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs);
+    bounded.ok_or_else(|| "must be from 1s to 24h: 90, 90s, 5m or 1h, for instance".to_owned())
+}
+
 impl From<MethodArg> for Method {
     fn from(method: MethodArg) -> Self {
         match method {
@@ -154,5 +177,23 @@ impl From<MethodArg> for Method {
             MethodArg::Put => Self::Put,
             MethodArg::Patch => Self::Patch,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_kubectl_reads_them_within_bounds() {
+        let seconds = |text| duration(text).map(|time| time.as_secs()).ok();
+        assert_eq!(["90", "90s", "5m", "1h"].map(seconds), [Some(90), Some(90), Some(300), Some(3600)]);
+        assert_eq!(["", "0", "s", "-1s", "25h", "1d", "1.5s", "1é"].map(seconds), [None; 8]);
+    }
+
+    #[test]
+    fn a_namespace_cannot_lead_to_another_address() {
+        assert!(namespace("shop-2").is_ok());
+        assert!(["", "a/b", "a?b", "..", "-a", "A"].iter().all(|text| namespace(text).is_err()));
     }
 }

@@ -35,10 +35,12 @@ pub enum ClusterError {
         message: String,
     },
     /// There is no such thing.
-    #[error("failed to {what}: not found")]
+    #[error("failed to {what}: not found ({message}); see which there are: kubectl get whsub --all-namespaces")]
     NotFound {
         /// What was asked.
         what: String,
+        /// What the API server says.
+        message: String,
     },
     /// Somebody else was there first.
     #[error("failed to {what}: it was changed meanwhile; try again")]
@@ -91,9 +93,12 @@ impl Cluster {
     pub async fn connect(connection: &Connection) -> Result<Self, ClusterError> {
         let options = KubeConfigOptions { context: connection.context.clone(), ..KubeConfigOptions::default() };
         let mut config = match (&connection.kubeconfig, &connection.context) {
-            (None, None) => {
-                Config::infer().await.map_err(|_| ClusterError::Kubeconfig("there is none that can be read".into()))?
-            }
+            (None, None) => Config::infer().await.map_err(|error| {
+                match std::error::Error::source(&error).and_then(|source| source.downcast_ref()) {
+                    Some(found) => unusable(found),
+                    None => ClusterError::Kubeconfig("there is none that can be read".to_owned()),
+                }
+            })?,
             (Some(path), _) => {
                 let read = Kubeconfig::read_from(path).map_err(|error| unusable(&error))?;
                 Config::from_custom_kubeconfig(read, &options).await.map_err(|error| unusable(&error))?
@@ -131,7 +136,7 @@ impl Cluster {
                 let message = status.message.trim().to_owned();
                 Err(match status.code {
                     403 => ClusterError::Forbidden { what, message },
-                    404 => ClusterError::NotFound { what },
+                    404 => ClusterError::NotFound { what, message },
                     409 => ClusterError::Conflict { what },
                     code => ClusterError::Refused { what, code, message },
                 })

@@ -99,7 +99,7 @@ fn header(text: &str) -> Result<Value, Error> {
 }
 
 /// The name of an object for what a person calls it: lower case, a dash for whatever else is not allowed.
-fn object_name(text: &str) -> Result<String, String> {
+pub(super) fn object_name(text: &str) -> Result<String, String> {
     let mut name = String::new();
     for letter in text.trim().chars() {
         match letter.to_ascii_lowercase() {

@@ -36,6 +36,9 @@ pub enum Error {
     /// The command line cannot be carried out as it is.
     #[error("{0}")]
     Input(String),
+    /// The namespace or the definitions are missing.
+    #[error("failed to create the subscription: {0}")]
+    NoPlace(String),
     /// The subscription is there and not Ready.
     #[error("{0}")]
     NotReady(String),
@@ -83,9 +86,12 @@ pub fn run() -> ExitCode {
             eprintln!("error: {}", chain(&error));
             match error {
                 Error::Input(_) => ExitCode::from(2),
-                Error::NotReady(_) | Error::Cluster(_) | Error::Exists { .. } | Error::Print(_) | Error::Runtime(_) => {
-                    ExitCode::FAILURE
-                }
+                Error::NoPlace(_)
+                | Error::NotReady(_)
+                | Error::Cluster(_)
+                | Error::Exists { .. }
+                | Error::Print(_)
+                | Error::Runtime(_) => ExitCode::FAILURE,
             }
         }
     }

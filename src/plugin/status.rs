@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::cli::StatusArgs;
 use super::cluster::Cluster;
+use super::manifest::object_name;
 use super::references::{Reference, State, look_up};
 use super::subscribe::collection;
 use super::{Error, print};
@@ -21,7 +22,7 @@ use crate::api::{SubscriptionStatus, WebhookSubscription};
 /// Runs the command.
 pub async fn run(arguments: &StatusArgs) -> Result<(), Error> {
     let cluster = Cluster::connect(&arguments.connection).await?;
-    let (name, namespace) = (&arguments.name, &cluster.namespace);
+    let (name, namespace) = (object_name(&arguments.name).map_err(Error::Input)?, &cluster.namespace);
     let what = format!("read WebhookSubscription {namespace}/{name}");
     let path = format!("{}/{name}", collection(namespace));
     let object = cluster.get(&what, &path, "application/json").await?;

@@ -4,6 +4,7 @@
 //! subscription that exists with another spec is left alone unless --overwrite says otherwise; the wait is for the
 //! generation that was written and ends at once where only an edit helps.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,7 +14,8 @@ use super::cli::{Output, WebhookArgs};
 use super::cluster::{Cluster, ClusterError};
 use super::manifest::{self, Manifest};
 use super::{Error, kinds, print};
-use crate::api::conditions::{Type, get};
+use crate::api::conditions::{Reason, Type, get};
+use crate::api::endpoint::Header;
 use crate::api::{GROUP, SubscriptionStatus, VERSION, WebhookSubscription};
 
 /// Between two looks at a subscription that is not Ready yet.
@@ -40,8 +42,7 @@ pub async fn run(arguments: &WebhookArgs) -> Result<(), Error> {
     }
     if arguments.wait {
         let generation = written["metadata"]["generation"].as_i64().unwrap_or_default();
-        let within = Duration::from_secs(arguments.timeout);
-        let ready = wait(&cluster, &manifest.name, generation, within).await?;
+        let ready = wait(&cluster, &manifest.name, generation, arguments.timeout).await?;
         if arguments.output.is_none() {
             print(&format!("Ready: {ready}\n"))?;
         }
@@ -69,11 +70,14 @@ async fn write(cluster: &Cluster, manifest: &Manifest, overwrite: bool) -> Resul
     let what = format!("create WebhookSubscription {namespace}/{name}");
     match cluster.write(&what, true, &all, &manifest.object).await {
         Ok(created) => return Ok(("created", created)),
+        Err(ClusterError::NotFound { message, .. }) if message.contains("namespaces") => {
+            return Err(Error::NoPlace(format!("{message}; create the namespace, or name another with -n")));
+        }
         Err(ClusterError::NotFound { .. }) => {
-            return Err(Error::Input(format!(
-                "failed to {what}: there is no such namespace, or the cluster lacks changehook's \
-                 CustomResourceDefinitions; install changehook first"
-            )));
+            return Err(Error::NoPlace(
+                "the cluster lacks changehook's CustomResourceDefinitions; install changehook first: docs/install.md"
+                    .to_owned(),
+            ));
         }
         Err(ClusterError::Conflict { .. }) => {}
         Err(other) => return Err(other.into()),
@@ -114,7 +118,7 @@ async fn wait(cluster: &Cluster, name: &str, generation: i64, within: Duration) 
         let look = timeout_at(end, cluster.get(&what, &path, JSON)).await;
         if let Ok(object) = look {
             let status = serde_json::from_value(object?["status"].take()).unwrap_or_default();
-            match standing(&status, generation) {
+            match standing(&status, generation, &cluster.namespace) {
                 Standing::Ready(message) => return Ok(message),
                 Standing::Stalled(why) => {
                     return Err(Error::NotReady(format!("{name} is not Ready, and only an edit of it helps: {why}")));
@@ -147,14 +151,21 @@ enum Standing {
 }
 
 /// How a subscription of this generation stands.
-fn standing(status: &SubscriptionStatus, generation: i64) -> Standing {
-    let unseen = || "no operator has looked at it yet; is changehook running?".to_owned();
+fn standing(status: &SubscriptionStatus, generation: i64, namespace: &str) -> Standing {
+    let unseen = || {
+        "no operator has looked at it yet; is changehook running? kubectl get pods --all-namespaces -l \
+         app.kubernetes.io/name=changehook"
+            .to_owned()
+    };
     if status.observed_generation.is_none_or(|seen| seen < generation) {
         return Standing::Waiting(unseen());
     }
     let Some(ready) = get(&status.conditions, Type::Ready) else { return Standing::Waiting(unseen()) };
-    let why =
+    let mut why =
         if ready.message.is_empty() { ready.reason.clone() } else { format!("{}: {}", ready.reason, ready.message) };
+    if ready.reason == Reason::SecretNotFound.as_str() {
+        let _ = write!(why, "; create it: kubectl create secret generic NAME -n {namespace} --from-literal=KEY=VALUE");
+    }
     let stalled = get(&status.conditions, Type::Stalled).is_some_and(|stalled| stalled.status == "True");
     match ready.status.as_str() {
         "True" => Standing::Ready(why),
@@ -185,7 +196,7 @@ fn created(verb: &str, namespace: &str, manifest: &Manifest) -> String {
     let host = url.map_or_else(String::new, |url| url[..url::Position::BeforePath].to_owned());
     let signing = match &spec.signing {
         Some(signing) => format!("Secret {}, key {}", signing.secret_ref.name, signing.secret_ref.key),
-        None => "none: the endpoint cannot tell who sent a request; --secret NAME signs them".to_owned(),
+        None => "none: the endpoint cannot tell who sent a request".to_owned(),
     };
     format!(
         "webhooksubscription.changehook.dev/{name} {verb} in namespace {namespace}\n  watches   {}{labels}\n  sends to  \
@@ -196,11 +207,26 @@ fn created(verb: &str, namespace: &str, manifest: &Manifest) -> String {
 }
 
 fn next(namespace: &str, manifest: &Manifest) -> String {
-    let name = &manifest.name;
-    format!(
+    let (name, spec) = (&manifest.name, &manifest.subscription.spec);
+    let mut next = format!(
         "Objects that exist are taken as known; each change from now on is sent. Next:\n  see how it stands:  kubectl \
          changehook status {name} -n {namespace}\n  stop it:            kubectl delete whsub {name} -n {namespace}\n"
-    )
+    );
+    if spec.signing.is_none() {
+        let _ = write!(
+            next,
+            "  sign requests:      kubectl create secret generic {name} -n {namespace} \
+             --from-literal=secret=\"$(openssl rand -hex 32)\"\n                      kubectl patch whsub {name} -n \
+             {namespace} --type merge --patch '{{\"spec\":{{\"signing\":{{\"secretRef\":{{\"name\":\"{name}\"}}}}}}}}'\n"
+        );
+    }
+    let credential =
+        |header: &Header| header.value.is_some() && header.name.to_ascii_lowercase().contains("authorization");
+    if spec.endpoint.headers.iter().any(credential) {
+        next += "Whoever may read the subscription can read its Authorization header; valueFrom.secretKeyRef keeps it in \
+                 a Secret.\n";
+    }
+    next
 }
 
 #[cfg(test)]
@@ -221,18 +247,21 @@ mod tests {
     #[test]
     fn only_the_generation_that_was_written_is_ready() {
         let ready = json!([condition("Ready", "True", "Watching")]);
-        assert_eq!(standing(&status(2, &ready), 2), Standing::Ready("Watching: m".to_owned()));
-        let old = standing(&status(1, &ready), 2);
+        assert_eq!(standing(&status(2, &ready), 2, "shop"), Standing::Ready("Watching: m".to_owned()));
+        let old = standing(&status(1, &ready), 2, "shop");
         assert!(matches!(&old, Standing::Waiting(why) if why.contains("is changehook running")), "{old:?}");
-        assert!(matches!(standing(&status(-1, &json!([])), 1), Standing::Waiting(_)));
+        assert!(matches!(standing(&status(-1, &json!([])), 1, "shop"), Standing::Waiting(_)));
     }
 
     #[test]
     fn what_only_an_edit_helps_is_not_waited_for() {
         let ready = condition("Ready", "False", "KindNotSupported");
         let stalled = json!([ready, condition("Stalled", "True", "KindNotSupported")]);
-        assert_eq!(standing(&status(1, &stalled), 1), Standing::Stalled("KindNotSupported: m".to_owned()));
-        assert_eq!(standing(&status(1, &json!([ready])), 1), Standing::Waiting("KindNotSupported: m".to_owned()));
+        assert_eq!(standing(&status(1, &stalled), 1, "shop"), Standing::Stalled("KindNotSupported: m".to_owned()));
+        assert_eq!(
+            standing(&status(1, &json!([ready])), 1, "shop"),
+            Standing::Waiting("KindNotSupported: m".to_owned())
+        );
     }
 
     #[test]

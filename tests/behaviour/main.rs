@@ -23,5 +23,6 @@ mod slice;
 mod status;
 mod suspend;
 mod throng;
+mod url_from;
 mod watching;
 mod world;

@@ -223,6 +223,14 @@ async fn no_secret_is_shown_in_logs_status_events_or_metrics_even_at_the_finest_
         Some(std::sync::Arc::new(testbed::Operator::start(options).await.expect("the operator gets ready")));
     let (key, token, literal, query) = ("K3Y-4711-hush", "T0K3N-4711-hush", "L1T-4711-hush", "QU3RY-4711-hush");
     secret(&world, "signing", json!({"secret": base64(key.as_bytes())})).await;
+    let hidden_path = "P4TH-4711-hush";
+    secret(&world, "hook", json!({"url": base64(world.receiver.url(&format!("/{hidden_path}")).as_bytes())})).await;
+    let mut from = world
+        .subscription("shown-from", json!({"endpoint": {"urlFrom": {"secretKeyRef": {"name": "hook", "key": "url"}}}}));
+    from["spec"]["endpoint"].as_object_mut().expect("it is an object").remove("url");
+    world.receiver.script(&format!("/{hidden_path}"), vec![Reply::Status(500), Reply::Status(403), Reply::Reset]);
+    world.apply(&from.to_string()).await;
+    world.ready("shown-from").await;
     secret(&world, "partner", json!({"token": base64(token.as_bytes())})).await;
     let headers = json!([
         {"name": "authorization", "valueFrom": {"secretKeyRef": {"name": "partner", "key": "token"}}},
@@ -243,8 +251,11 @@ async fn no_secret_is_shown_in_logs_status_events_or_metrics_even_at_the_finest_
     let requests = world.receiver.requests("/shown");
     assert!(requests.iter().all(|request| signed_with(request, key.as_bytes()) && request.target.contains(query)));
     assert!(requests.iter().all(|request| request.header("authorization") == Some(token)));
-    let text = shown(&world, "shown").await;
-    for hidden in [key, token, literal, query].iter().flat_map(|text| [(*text).to_owned(), base64(text.as_bytes())]) {
+    world.receiver.wait_for(&format!("/{hidden_path}"), 2, SOON).await.expect("it is sent");
+    let text = shown(&world, "shown").await + &shown(&world, "shown-from").await;
+    for hidden in
+        [key, token, literal, query, hidden_path].iter().flat_map(|text| [(*text).to_owned(), base64(text.as_bytes())])
+    {
         let at = text.find(&hidden).map(|at| text[at.saturating_sub(300)..at].to_owned());
         assert_eq!(at, None, "{hidden} is shown");
     }

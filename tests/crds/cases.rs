@@ -272,7 +272,7 @@ pub fn unsupported() -> Vec<Case> {
             if entry.field.starts_with("signing.") {
                 patch["signing"]["secretRef"] = json!({"name": "hook"});
             }
-            if matches!(entry.field, "endpoint.urlFrom" | "endpoint.service") {
+            if entry.field == "endpoint.service" {
                 patch["endpoint"]["url"] = Value::Null;
             }
             Case { patch, field: format!("spec.{}", entry.field), says: entry.message(), untyped: false }
@@ -293,6 +293,7 @@ pub fn accepted() -> Vec<Value> {
             {"name": "X-Custom-Header", "value": "value, with = signs"},
             {"name": "x-empty", "value": ""},
         ]}}),
+        json!({"endpoint": {"url": null, "urlFrom": {"secretKeyRef": {"name": "hook.v2", "key": "url"}}}}),
         json!({"signing": {"secretRef": {"name": "hook"}, "schemes": ["SHA256"]}}),
         json!({"payload": {"format": "Native", "object": "Full", "fieldChanges": false, "maxBytes": 4096}}),
         json!({"changeDetection": {"scope": "Full", "minIntervalSeconds": 0}}),

@@ -84,8 +84,31 @@ async fn a_subscription_that_is_not_there_is_named() {
     let output = changehook(&world, &["status", "nobody"]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        output.stderr.contains(&format!("WebhookSubscription {}/nobody: not found", world.namespace)),
+        output.stderr.contains(&format!("WebhookSubscription {}/nobody: not found", world.namespace))
+            && output.stderr.contains("kubectl get whsub"),
         "{}",
         output.stderr
     );
+}
+
+#[tokio::test]
+async fn a_parked_delivery_is_shown_with_its_reason() {
+    let world = World::shared().await;
+    world.receiver.set_default(Reply::Status(422));
+    world.subscribe("parked", json!({})).await;
+    world.config_map("hello", json!({"a": "b"})).await;
+    let screen = shows(&world, "parked", "Parked       ConfigMap/hello New").await;
+    assert!(screen.contains("1 parked") && screen.contains("ClientError HTTP 422"), "{screen}");
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_installed_is_shown_in_its_place_and_the_other_is_counted() {
+    let world = World::shared().await;
+    world.secret().await;
+    let resources =
+        json!([{"apiVersion": "v1", "kind": "ConfigMap"}, {"apiVersion": "gone.example/v1", "kind": "Gone"}]);
+    world.apply(&world.subscription("gone", json!({"resources": resources})).to_string()).await;
+    let screen = shows(&world, "gone", "KindNotInstalled").await;
+    assert!(screen.contains("Gone gone.example/v1: MISSING not found; install the kind"), "{screen}");
+    assert!(screen.contains("ConfigMap v1: served, 0 selected"), "{screen}");
 }

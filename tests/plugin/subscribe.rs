@@ -23,6 +23,46 @@ async fn the_contracts_quick_set_up_waits_for_ready_and_the_next_change_is_deliv
     world.config_map("hello", json!({"a": "b"})).await;
     let found = world.receiver.wait_for("/hook", 1, crate::world::SOON).await.unwrap();
     assert!(found[0].header("x-signature-256").is_none());
+
+    // what it says about signing can be pasted
+    let name = "my-integration";
+    assert!(
+        said.contains(&format!("kubectl create secret generic {name} -n {} --from-literal=secret=", world.namespace))
+    );
+    let literal = format!("--from-literal=secret={}", crate::world::KEY);
+    world.kubectl(&["create", "secret", "generic", name, &literal]).await;
+    let patch = said.split_once("--patch '").unwrap().1.split('\'').next().unwrap();
+    world.kubectl(&["patch", "whsub", name, "--type", "merge", "--patch", patch]).await;
+    world.ready(name).await;
+    world.config_map("hello", json!({"a": "c"})).await;
+    let found = world.receiver.wait_for("/hook", 2, crate::world::SOON).await.unwrap();
+    crate::world::verified(&found[1]);
+    done(&world, &["status", "My Integration"]).await;
+}
+
+#[tokio::test]
+async fn a_namespace_a_context_and_a_kubeconfig_that_are_not_there_are_named() {
+    let world = World::shared().await;
+    let url = world.receiver.url("/hook");
+    let admin = world.plane().kubeconfig_path().to_owned();
+    for (kubeconfig, more, wanted) in [
+        (admin.clone(), ["-n", "not-there"], "namespaces \"not-there\" not found; create the namespace"),
+        (admin, ["--context", "elsewhere"], "elsewhere"),
+        ("/nowhere/one".into(), ["-n", "default"], "see --kubeconfig and --context"),
+    ] {
+        let output = kubectl_as(&world, &kubeconfig, &subscribe(&url, &more)).await;
+        assert_eq!(output.status.code(), Some(1), "{}", output.stderr);
+        assert!(output.stderr.contains(wanted), "{}", output.stderr);
+        assert_eq!(output.stderr.trim().lines().count(), 1, "{}", output.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_credential_in_a_header_is_warned_about_and_not_shown() {
+    let world = World::shared().await;
+    let url = world.receiver.url("/hook");
+    let said = done(&world, &subscribe(&url, &["--header", "Authorization=Bearer t0ken", "--wait=false"])).await;
+    assert!(said.contains("can read its Authorization header") && !said.contains("t0ken"), "{said}");
 }
 
 #[tokio::test]
@@ -119,10 +159,12 @@ async fn what_is_not_ready_is_told_with_reason_and_remedy_and_wait_false_does_no
     let world = World::shared().await;
     let url = world.receiver.url("/hook");
     let missing = subscribe(&url, &["--secret", "missing", "--resource", "cm"]);
-    let output = changehook(&world, &[&missing[..], &["--timeout", "5"]].concat()).await;
+    let output = changehook(&world, &[&missing[..], &["--timeout", "5s"]].concat()).await;
     assert_eq!(output.status.code(), Some(1), "{}", output.stdout);
     assert!(output.stderr.contains("waiting: SecretNotFound"), "{}", output.stderr);
     assert!(output.stderr.contains("not Ready after 5 seconds: SecretNotFound"), "{}", output.stderr);
+    let create = format!("kubectl create secret generic NAME -n {}", world.namespace);
+    assert!(output.stderr.contains(&create), "{}", output.stderr);
     let said = done(&world, &[&missing[..], &["--wait=false"]].concat()).await;
     assert!(said.contains("unchanged") && !said.contains("Ready:"), "{said}");
 

@@ -38,6 +38,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         "cargo demo                # control plane, receiver and operator, told as a story in the terminal",
         Reason::BuildsTheProject,
     ),
+    exception("README.md", "cargo install --path . --bin kubectl-changehook", Reason::BuildsTheProject),
     exception("README.md", "docker build --tag changehook/changehook:0.1.0 .", Reason::NeedsContainers),
     exception("docs/install.md", "docker build --tag REGISTRY/changehook:0.1.0 .", Reason::NeedsContainers),
     exception(

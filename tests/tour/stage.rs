@@ -102,12 +102,11 @@ impl Stage {
         let programs = stage.home.path().join("bin");
         std::fs::create_dir(&programs).unwrap();
         let helm = tokio::task::spawn_blocking(tools::helm).await.unwrap().unwrap();
-        let ours = [
-            ("changehook", env!("CARGO_BIN_EXE_changehook")),
-            ("kubectl-changehook", env!("CARGO_BIN_EXE_kubectl-changehook")),
-        ];
-        let ours = ours.map(|(name, program)| (name, Path::new(program)));
-        for (name, program) in ours.into_iter().chain([("helm", helm.as_path())]) {
+        for (name, program) in [
+            ("changehook", Path::new(env!("CARGO_BIN_EXE_changehook"))),
+            ("kubectl-changehook", Path::new(env!("CARGO_BIN_EXE_kubectl-changehook"))),
+            ("helm", &helm),
+        ] {
             std::os::unix::fs::symlink(program, programs.join(name)).unwrap();
         }
         let kubectl = KUBECTL.replace("LOGS", &stage.logs().display().to_string());
@@ -187,7 +186,8 @@ impl Stage {
     /// Runs a command until it prints what is shown. One that changes something is run once.
     async fn shows(&self, shown: &Shown) {
         let command = self.rewritten(&shown.command);
-        let reads = ["kubectl get ", "kubectl describe ", "kubectl logs "].iter().any(|verb| command.starts_with(verb));
+        let reads = ["get", "describe", "logs", "changehook status"];
+        let reads = reads.iter().any(|verb| command.starts_with(&format!("kubectl {verb} ")));
         if !reads {
             let output = self.succeeds(&command).await;
             blocks::is_as_shown(&shown.output, &output).unwrap_or_else(|error| panic!("{command}: {error}"));

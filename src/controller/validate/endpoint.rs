@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use super::{Problems, ValidEndpoint, ValidHeader, ValidHeaderValue, syntax};
+use super::{Problems, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidTarget, syntax};
 use crate::api::conditions::Reason;
 use crate::api::endpoint::{Endpoint, Header, Method};
 use crate::api::rules::RESERVED_HEADERS;
+use crate::delivery;
 
 pub(super) fn check(
     endpoint: &Endpoint,
@@ -21,7 +22,11 @@ pub(super) fn check(
     if targets.iter().filter(|set| **set).count() != 1 {
         problems.invalid("spec.endpoint", "must have exactly one of url, urlFrom and service");
     }
-    let url = endpoint.url.as_deref().and_then(|text| url(text, check_url, problems));
+    let literal = endpoint.url.as_deref().and_then(|text| url(text, check_url, problems)).map(ValidTarget::Url);
+    let secret = endpoint.url_from.as_ref().map(|source| &source.secret_key_ref);
+    let secret = secret
+        .and_then(|key| problems.secret("spec.endpoint.urlFrom.secretKeyRef", &key.name, &key.key))
+        .map(ValidTarget::Secret);
     let headers = headers(&endpoint.headers, problems);
     let timeout = problems.seconds("spec.endpoint.timeoutSeconds", endpoint.timeout_seconds, 1, 30);
     let max_in_flight = problems.range("spec.endpoint.maxInFlight", endpoint.max_in_flight, 1, 64);
@@ -30,12 +35,18 @@ pub(super) fn check(
         Method::Put => http::Method::PUT,
         Method::Patch => http::Method::PATCH,
     };
-    Some(ValidEndpoint { url: url?, method, headers, timeout: timeout?, max_in_flight: max_in_flight? })
+    Some(ValidEndpoint {
+        target: literal.or(secret)?,
+        method,
+        headers,
+        timeout: timeout?,
+        max_in_flight: max_in_flight?,
+    })
 }
 
 /// The raw text is judged before it is parsed: a parser would drop line breaks and turn backslashes round.
 fn url(text: &str, check_url: impl Fn(&str) -> Result<Url, String>, problems: &mut Problems) -> Option<Url> {
-    match written(text) {
+    match delivery::url::written(text) {
         Err(message) => problems.invalid("spec.endpoint.url", message),
         Ok(()) => match check_url(text) {
             Ok(url) => return Some(url),
@@ -43,37 +54,6 @@ fn url(text: &str, check_url: impl Fn(&str) -> Result<Url, String>, problems: &m
         },
     }
     None
-}
-
-fn written(text: &str) -> Result<(), &'static str> {
-    if text.len() > 2048 {
-        return Err("must have at most 2048 characters");
-    }
-    if !text.bytes().all(|b| (0x21..=0x7e).contains(&b) && b != b'\\') {
-        return Err(
-            "must be printable ASCII without whitespace, line breaks or backslashes; percent-encode them, and \
-                    write the host in punycode",
-        );
-    }
-    let no_scheme = "must start with https:// (or http://, where the operator allows it) and name a host";
-    let (scheme, rest) = text.split_once("://").ok_or(no_scheme)?;
-    if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
-        return Err(no_scheme);
-    }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err("must not have user information before the host; put credentials into endpoint.headers with \
-                    valueFrom");
-    }
-    if authority.is_empty() || authority.starts_with(':') {
-        return Err(no_scheme);
-    }
-    if text.contains('#') {
-        return Err("must not have a fragment; remove # and what follows");
-    }
-    Url::parse(text)
-        .map(drop)
-        .map_err(|_| "must be a URL: a host name or address, a port up to 65535 if any, then a path")
 }
 
 fn headers(headers: &[Header], problems: &mut Problems) -> Vec<ValidHeader> {

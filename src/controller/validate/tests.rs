@@ -60,10 +60,10 @@ fn every_part_of_the_spec_comes_out_checked() {
     assert_eq!(valid.changes, ChangeTypes { new: false, updated: false, removed: true });
     let key = |key: &str| SecretKey { name: "hook".to_owned(), key: key.to_owned() };
     assert_eq!(valid.signing, Some(key("secret")));
-    let used: Vec<_> = valid.secrets().into_iter().map(|used| (used.field, used.key.clone(), used.signs)).collect();
+    let used: Vec<_> = valid.secrets().into_iter().map(|used| (used.field, used.key.clone(), used.role)).collect();
     let header = "spec.endpoint.headers[1].valueFrom.secretKeyRef".to_owned();
     let signing = "spec.signing.secretRef".to_owned();
-    assert_eq!(used, [(signing, key("secret"), true), (header, key("token"), false)]);
+    assert_eq!(used, [(signing, key("secret"), SecretRole::Signs), (header, key("token"), SecretRole::Header)]);
     assert_eq!(valid.endpoint.headers[0].name, "x-literal");
     assert_eq!(valid.endpoint.headers[1].value, ValidHeaderValue::Secret(key("token")));
     assert_eq!(valid.retry.retry_statuses, BTreeSet::from([429]));
@@ -71,6 +71,17 @@ fn every_part_of_the_spec_comes_out_checked() {
     assert_eq!(pod.names, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
     assert_eq!(pod.match_labels["app"], "x");
     assert_eq!(pod.expressions[0].operator, LabelOperator::In);
+}
+
+#[test]
+fn a_url_from_a_secret_is_among_the_secrets_and_is_not_judged_before_it_is_read() {
+    let mut spec = spec();
+    spec["endpoint"] = json!({"urlFrom": {"secretKeyRef": {"name": "hook", "key": "url"}}});
+    let valid = check(&spec).unwrap();
+    let key = SecretKey { name: "hook".to_owned(), key: "url".to_owned() };
+    assert_eq!(valid.endpoint.target, ValidTarget::Secret(key.clone()));
+    let field = "spec.endpoint.urlFrom.secretKeyRef".to_owned();
+    assert!(valid.secrets().contains(&SecretUse { field, key: &key, role: SecretRole::Url }));
 }
 
 #[test]

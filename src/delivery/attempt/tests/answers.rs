@@ -12,7 +12,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\n";
 
 async fn outcome_of(answer: impl Into<Vec<u8>>) -> Outcome {
     let server = RawServer::answering(answer).await;
-    let outcome = courier().attempt(&endpoint(&server.url()), &event()).await;
+    let outcome = courier().attempt(&endpoint(&server.url()), &event()).await.outcome;
     assert_eq!(server.requests().len(), 1, "one attempt is one request");
     outcome
 }
@@ -76,7 +76,7 @@ async fn retry_after_counts_for_a_listed_status_and_only_when_it_is_one_value() 
         let server = RawServer::answering(format!("HTTP/1.1 429 X\r\n{header}content-length: 0\r\n\r\n")).await;
         let mut endpoint = endpoint(&server.url());
         endpoint.retry_status_codes = vec![429];
-        let failure = failure(courier().attempt(&endpoint, &event()).await);
+        let failure = failure(courier().attempt(&endpoint, &event()).await.outcome);
         assert_eq!((failure.class, failure.retry_after), (Class::Endpoint, wanted), "{header}");
     }
 }
@@ -93,7 +93,7 @@ async fn a_2xx_counts_though_its_body_is_cut_short_or_wrong_or_ends_with_the_con
             }
         })
         .await;
-        let outcome = courier().attempt(&endpoint(&server.url()), &event()).await;
+        let outcome = courier().attempt(&endpoint(&server.url()), &event()).await.outcome;
         assert_eq!(outcome, Outcome::Delivered { status: 200 }, "{rest}");
     }
 }
@@ -116,7 +116,7 @@ async fn an_endless_body_costs_little_memory_and_no_time() {
     })
     .await;
     let began = Instant::now();
-    let outcome = courier().attempt(&endpoint(&server.url()), &event()).await;
+    let outcome = courier().attempt(&endpoint(&server.url()), &event()).await.outcome;
     assert_eq!(outcome, Outcome::Delivered { status: 200 });
     assert!(began.elapsed() < DRAINED_FOR, "{:?}", began.elapsed());
     until("the connection ends", || over.load(Ordering::SeqCst)).await;
@@ -138,7 +138,7 @@ async fn dripping() -> RawServer {
 async fn a_body_that_drips_holds_an_attempt_for_a_second_and_changes_nothing() {
     let server = dripping().await;
     let began = Instant::now();
-    let outcome = courier().attempt(&endpoint(&server.url()), &event()).await;
+    let outcome = courier().attempt(&endpoint(&server.url()), &event()).await.outcome;
     assert_eq!(outcome, Outcome::Delivered { status: 200 });
     assert!(began.elapsed() >= DRAINED_FOR && began.elapsed() < DRAINED_FOR * 3, "{:?}", began.elapsed());
 }
@@ -149,7 +149,7 @@ async fn the_timeout_ends_a_dripping_body_too_and_the_status_still_counts() {
     let mut endpoint = endpoint(&server.url());
     endpoint.timeout = Duration::from_millis(300);
     let began = Instant::now();
-    assert_eq!(courier().attempt(&endpoint, &event()).await, Outcome::Delivered { status: 200 });
+    assert_eq!(courier().attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 200 });
     assert!(began.elapsed() < DRAINED_FOR, "{:?}", began.elapsed());
 }
 
@@ -158,7 +158,7 @@ async fn a_compressed_body_is_neither_asked_for_nor_unpacked() {
     let server = RawServer::answering(format!("{OK}content-encoding: gzip\r\ncontent-length: 4\r\n\r\nnope")).await;
     let courier = courier();
     for _ in 0..2 {
-        let outcome = courier.attempt(&endpoint(&server.url()), &event()).await;
+        let outcome = courier.attempt(&endpoint(&server.url()), &event()).await.outcome;
         assert_eq!(outcome, Outcome::Delivered { status: 200 });
     }
     assert_eq!(server.requests()[0].header("accept-encoding"), None);
@@ -180,7 +180,7 @@ async fn a_head_without_end_is_no_answer() {
         while peer.send(format!("x: {}\r\n", "x".repeat(60_000))).await.is_ok() {}
     })
     .await;
-    let failure = failure(courier().attempt(&endpoint(&server.url()), &event()).await);
+    let failure = failure(courier().attempt(&endpoint(&server.url()), &event()).await.outcome);
     assert_eq!((failure.class, failure.reason), (Class::Endpoint, Reason::ConnectionLost));
 }
 
@@ -192,7 +192,7 @@ async fn an_early_refusal_is_seen_though_the_body_was_not_read() {
         peer.hang().await;
     })
     .await;
-    let failure = failure(courier().attempt(&endpoint(&server.url()), &event()).await);
+    let failure = failure(courier().attempt(&endpoint(&server.url()), &event()).await.outcome);
     assert_eq!(failure.http_status, Some(413));
 }
 

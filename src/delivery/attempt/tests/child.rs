@@ -23,7 +23,7 @@ async fn a_proxy_in_the_environment_is_ignored() {
         let lookup = ScriptedLookup::new("a.test", &[&["127.0.0.1"]]);
         let courier = courier_with(loopback(), lookup.clone(), None);
         for url in [server.url(), server.named("a.test")] {
-            assert_eq!(courier.attempt(&endpoint(&url), &event()).await, Outcome::Delivered { status: 204 });
+            assert_eq!(courier.attempt(&endpoint(&url), &event()).await.outcome, Outcome::Delivered { status: 204 });
         }
         assert_eq!(lookup.asked(), ["a.test"]);
         return;
@@ -48,10 +48,10 @@ async fn an_endpoint_whose_certificate_the_system_trusts_is_delivered_to_and_its
         let courier = courier_with(loopback(), lookup(), None);
         for _ in 0..2 {
             let endpoint = endpoint(&format!("https://localhost:{port}/"));
-            assert_eq!(courier.attempt(&endpoint, &event()).await, Outcome::Delivered { status: 204 });
+            assert_eq!(courier.attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 204 });
         }
         let endpoint = endpoint(&format!("https://other.test:{port}/"));
-        let failure = failure(courier.attempt(&endpoint, &event()).await);
+        let failure = failure(courier.attempt(&endpoint, &event()).await.outcome);
         let wanted = "the endpoint's TLS certificate is for another name";
         assert_eq!((failure.reason, &failure.message[..]), (Reason::TlsFailed, wanted));
         return;

@@ -14,7 +14,7 @@ use super::*;
 
 /// One failure of the endpoint's, whose message shows nothing it should not.
 async fn endpoint_failure(courier: &Courier, endpoint: &Endpoint) -> (Reason, String) {
-    let failure = failure(courier.attempt(endpoint, &event()).await);
+    let failure = failure(courier.attempt(endpoint, &event()).await.outcome);
     assert_eq!((failure.class, failure.http_status, failure.retry_after), (Class::Endpoint, None, None));
     assert!(!failure.message.contains("hush"), "{}", failure.message);
     (failure.reason, failure.message)
@@ -94,7 +94,10 @@ async fn a_request_that_the_peer_read_is_not_sent_again_behind_our_back() {
         .await;
         let courier = courier();
         for _ in 0..answered {
-            assert_eq!(courier.attempt(&with_query(&server), &event()).await, Outcome::Delivered { status: 200 });
+            assert_eq!(
+                courier.attempt(&with_query(&server), &event()).await.outcome,
+                Outcome::Delivered { status: 200 }
+            );
         }
         let (reason, _) = endpoint_failure(&courier, &with_query(&server)).await;
         assert_eq!(reason, Reason::ConnectionLost);
@@ -184,7 +187,7 @@ async fn a_name_that_changes_to_a_bad_address_between_attempts_is_refused() {
     let lookup = ScriptedLookup::new("a.test", &[&["127.0.0.1"], &["169.254.169.254"]]);
     let courier = courier_with(loopback(), lookup, None);
     let endpoint = endpoint(&server.named("a.test"));
-    assert_eq!(courier.attempt(&endpoint, &event()).await, Outcome::Delivered { status: 200 });
+    assert_eq!(courier.attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 200 });
     let (reason, _) = endpoint_failure(&courier, &endpoint).await;
     assert_eq!(reason, Reason::AddressRefused);
     assert_eq!(server.connections(), 1);
@@ -195,7 +198,7 @@ async fn the_port_is_the_urls_whatever_the_resolver_says() {
     let server = RawServer::status(200).await;
     let lookup = ScriptedLookup::new("a.test", &[&["127.0.0.1"]]);
     let courier = courier_with(loopback(), lookup.clone(), None);
-    let outcome = courier.attempt(&endpoint(&server.named("a.test")), &event()).await;
+    let outcome = courier.attempt(&endpoint(&server.named("a.test")), &event()).await.outcome;
     assert_eq!(outcome, Outcome::Delivered { status: 200 });
     assert_eq!(lookup.asked(), ["a.test"]);
 }

@@ -32,7 +32,7 @@ async fn the_body_is_sent_as_it_was_signed_with_the_contracts_headers() {
     api.put("signing", &[("secret", b"s3cr3t\n")]);
     let mut endpoint = endpoint(&server.url());
     endpoint.signing = Some(secret("signing", "secret"));
-    assert_eq!(courier.attempt(&endpoint, &event()).await, Outcome::Delivered { status: 204 });
+    assert_eq!(courier.attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 204 });
     let request = &server.requests()[0];
     assert_eq!(request.line, "POST /hook HTTP/1.1");
     let options = RenderOptions { max_bytes: endpoint.max_bytes, object: Object::Full };
@@ -62,14 +62,14 @@ async fn nothing_is_sent_by_a_replica_that_lost_its_lease_while_it_read_a_secret
     let mut endpoint = endpoint(&server.url());
     endpoint.signing = Some(secret("signing", "secret"));
     assert!(leads());
-    assert!(unsent(courier.attempt(&endpoint, &event()).await).contains("does not hold the Lease"));
+    assert!(unsent(courier.attempt(&endpoint, &event()).await.outcome).contains("does not hold the Lease"));
     assert_eq!((api.reads(), server.connections()), (1, 0));
 }
 
 #[tokio::test]
 async fn without_a_signing_key_there_is_no_signature() {
     let (_api, server, courier) = scene().await;
-    assert_eq!(courier.attempt(&endpoint(&server.url()), &event()).await, Outcome::Delivered { status: 204 });
+    assert_eq!(courier.attempt(&endpoint(&server.url()), &event()).await.outcome, Outcome::Delivered { status: 204 });
     assert_eq!(server.requests()[0].header("x-signature-256"), None);
 }
 
@@ -91,7 +91,7 @@ async fn custom_headers_are_sent_from_the_subscription_and_from_secrets() {
     let mut endpoint = endpoint(&server.url());
     endpoint.headers =
         vec![literal("X-Custom-Header", "value"), from_secret("authorization", secret("partner", "token"))];
-    assert_eq!(courier.attempt(&endpoint, &event()).await, Outcome::Delivered { status: 204 });
+    assert_eq!(courier.attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 204 });
     let request = &server.requests()[0];
     assert_eq!(request.header("x-custom-header"), Some("value"));
     assert_eq!(request.header("authorization"), Some("Bearer t\u{f6}ken"));
@@ -113,7 +113,7 @@ async fn our_headers_win_and_the_frame_stays_ours() {
         literal("connection", "close"),
         literal("expect", "100-continue"),
     ];
-    assert_eq!(courier.attempt(&endpoint, &event()).await, Outcome::Delivered { status: 204 });
+    assert_eq!(courier.attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 204 });
     let request = &server.requests()[0];
     assert_eq!(request.header("content-type"), Some("application/json"));
     assert_ne!(request.header("user-agent"), Some("other"));
@@ -142,11 +142,11 @@ async fn nothing_is_sent_unsigned_while_the_secret_the_key_or_the_value_is_missi
     ] {
         let mut endpoint = endpoint(&server.url());
         endpoint.signing = Some(secret(name, key));
-        let message = unsent(courier.attempt(&endpoint, &event()).await);
+        let message = unsent(courier.attempt(&endpoint, &event()).await.outcome);
         assert!(message.contains(wanted), "{message}");
         endpoint.signing = None;
         endpoint.headers = vec![from_secret("authorization", secret(name, key))];
-        let message = unsent(courier.attempt(&endpoint, &event()).await);
+        let message = unsent(courier.attempt(&endpoint, &event()).await.outcome);
         assert!(message.contains(wanted), "{message}");
     }
     assert_eq!(server.connections(), 0);
@@ -166,7 +166,7 @@ async fn a_secret_that_cannot_be_a_header_says_why_and_nothing_is_sent() {
     ] {
         let mut endpoint = endpoint(&server.url());
         endpoint.headers = vec![from_secret("authorization", secret("odd", key))];
-        let message = unsent(courier.attempt(&endpoint, &event()).await);
+        let message = unsent(courier.attempt(&endpoint, &event()).await.outcome);
         assert!(message.contains(wanted) && message.contains("shop/odd"), "{message}");
         assert!(!message.contains("token") && !message.contains("evil"), "{message}");
     }
@@ -212,7 +212,10 @@ async fn a_401_or_403_has_the_key_read_anew_before_its_lifetime_ends() {
 async fn two_attempts_share_a_connection() {
     let (_api, server, courier) = scene().await;
     for _ in 0..2 {
-        assert_eq!(courier.attempt(&endpoint(&server.url()), &event()).await, Outcome::Delivered { status: 204 });
+        assert_eq!(
+            courier.attempt(&endpoint(&server.url()), &event()).await.outcome,
+            Outcome::Delivered { status: 204 }
+        );
     }
     assert_eq!((server.connections(), server.requests().len()), (1, 2));
 }
@@ -222,7 +225,7 @@ async fn an_event_too_large_even_without_its_object_is_the_events_fault_and_not_
     let (_api, server, courier) = scene().await;
     let mut endpoint = endpoint(&server.url());
     endpoint.max_bytes = 10;
-    let failure = failure(courier.attempt(&endpoint, &event()).await);
+    let failure = failure(courier.attempt(&endpoint, &event()).await.outcome);
     assert_eq!((failure.class, failure.reason), (Class::Event, Reason::Oversize));
     assert_eq!(server.connections(), 0);
 }
