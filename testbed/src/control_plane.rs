@@ -1,6 +1,6 @@
 //! etcd and kube-apiserver on loopback: a real API server with RBAC, and no other controllers.
 //!
-//! Nothing creates ServiceAccounts, collects garbage or schedules; a namespace that is deleted stays in Terminating.
+//! No controller creates ServiceAccounts, collects garbage or schedules; a namespace that is deleted stays in Terminating.
 //! Both programs are children ([`crate::process`]); their data is in a [`Scratch`] folder, without fsync. May be used
 //! from several async runtimes (each test has its own): clients are made anew for each caller.
 
@@ -196,14 +196,17 @@ impl ControlPlane {
         answer.status.and_then(|status| status.token).ok_or_else(|| Error::new(what))
     }
 
-    /// Creates a namespace with a name that is used once. It has no ServiceAccount: no controller runs.
+    /// Creates a namespace with a name that is used once, and what a tenant has in it ([`Self::tenant`]).
     pub async fn namespace(&self, prefix: &str) -> Result<String> {
         let namespaces: Api<Namespace> = Api::all(self.client().await?);
         let metadata = ObjectMeta { generate_name: Some(format!("{prefix}-")), ..ObjectMeta::default() };
         let namespace = Namespace { metadata, ..Namespace::default() };
         let created =
             namespaces.create(&PostParams::default(), &namespace).await.context("failed to create a namespace")?;
-        created.metadata.name.ok_or_else(|| Error::new("failed to create a namespace: the server gave it no name"))
+        let name = created.metadata.name;
+        let name = name.ok_or_else(|| Error::new("failed to create a namespace: the server gave it no name"))?;
+        self.tenant(&name).await?;
+        Ok(name)
     }
 
     /// The program kubectl.

@@ -54,10 +54,11 @@ pub mod rounds;
 pub mod scratch;
 pub mod second;
 pub mod tally;
+pub mod tenant;
 pub mod tools;
 pub mod unrest;
 pub mod usage;
-pub mod wait;
+mod wait;
 
 pub use control_plane::ControlPlane;
 pub use error::{Error, Result};

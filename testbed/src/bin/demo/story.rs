@@ -66,6 +66,7 @@ async fn build(screen: &mut Screen) -> Result<Stage> {
     let took = start.elapsed().as_secs_f32();
     screen.good(&format!("a real API server at {}, ready after {took:.1} s", control_plane.url()));
     control_plane.apply_crds(&program::checkout().join("crds")).await?;
+    control_plane.tenant("default").await?;
     screen.good("the CRDs of changehook.dev are applied");
     let endpoint = Endpoint::start().await?;
     screen.good(&format!("an endpoint at {}, which checks every signature", endpoint.receiver.url("/hook")));

@@ -133,6 +133,7 @@ impl Rig {
             "endpoint": {"url": self.endpoint.receiver.url("/hook")},
             "signing": {"secretRef": {"name": "signing"}},
         }});
+        self.control_plane.tenant(NAMESPACE).await?;
         self.control_plane.apply_yaml(&format!("{secret}\n---\n{subscription}"), NAMESPACE).await?;
         Ok(())
     }
