@@ -77,6 +77,10 @@ names! {
         SecretInvalid,
         /// A permission is missing.
         NotAuthorized,
+        /// The ServiceAccount is missing.
+        ServiceAccountNotFound,
+        /// It could not be found out what the ServiceAccount may do.
+        AccessReviewFailed,
         /// Every permission is there.
         Granted,
         /// No version of the kind is served.

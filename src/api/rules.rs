@@ -46,8 +46,10 @@ const URL: &[&str] = &["endpoint.url"];
 const RESOURCE: &[&str] = &["resources[]"];
 const HEADER: &[&str] = &["endpoint.headers[]"];
 const HEADER_NAME: &[&str] = &["endpoint.headers[].name"];
-const SECRET_NAMES: &[&str] = &["signing.secretRef.name", "endpoint.headers[].valueFrom.secretKeyRef.name"];
-const SECRET_KEYS: &[&str] = &["signing.secretRef.key", "endpoint.headers[].valueFrom.secretKeyRef.key"];
+const SECRET_NAMES: &[&str] =
+    &["signing.secretRef.name", "endpoint.urlFrom.secretKeyRef.name", "endpoint.headers[].valueFrom.secretKeyRef.name"];
+const SECRET_KEYS: &[&str] =
+    &["signing.secretRef.key", "endpoint.urlFrom.secretKeyRef.key", "endpoint.headers[].valueFrom.secretKeyRef.key"];
 
 /// Every rule on a subscription's spec.
 pub fn rules() -> Vec<Rule> {
@@ -157,7 +159,14 @@ pub fn rules() -> Vec<Rule> {
             r"self.matches('^([\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?)?$')",
             "value must be printable ASCII without line breaks or control characters, and without spaces at its ends",
         ),
-        // Secrets
+        // references
+        rule(
+            &["serviceAccountName"],
+            None,
+            r"self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+            "serviceAccountName must be the name of a ServiceAccount in the same namespace: lower case letters, digits, - \
+             and .",
+        ),
         rule(
             SECRET_NAMES,
             None,

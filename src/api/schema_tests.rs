@@ -233,6 +233,7 @@ const WITH_BEHAVIOUR: &[&str] = &[
     "endpoint.headers[].valueFrom.secretKeyRef.key",
     "endpoint.timeoutSeconds",
     "endpoint.maxInFlight",
+    "serviceAccountName",
     "signing",
     "signing.secretRef",
     "signing.secretRef.name",

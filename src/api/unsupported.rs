@@ -65,12 +65,6 @@ impl Unsupported {
 /// Everything the spec refuses in this version.
 pub const UNSUPPORTED: &[Unsupported] = &[
     Unsupported {
-        field: "serviceAccountName",
-        supported: Some("'default'"),
-        refused: r#""shop-watcher""#,
-        used: |spec| spec.service_account_name != "default",
-    },
-    Unsupported {
         field: "filter",
         supported: None,
         refused: r#"{"expression": "object.spec.replicas > 0"}"#,

@@ -22,6 +22,8 @@ use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Metho
 pub(super) struct Found {
     /// One for each resource.
     pub sources: Vec<SourceId>,
+    /// Those of them that nobody could be asked about.
+    pub unasked: Vec<SourceId>,
     /// Of everything that was read.
     pub secrets_hash: u64,
     /// Where requests go, as it may be shown.
@@ -31,8 +33,9 @@ pub(super) struct Found {
 }
 
 pub(super) fn assign(id: &SubscriptionId, generation: i64, namespace: &str, valid: Valid, found: Found) -> Assignment {
-    let Found { sources, secrets_hash, host, held } = found;
-    let Valid { suspended, resources, changes, endpoint, signing, retry, max_bytes, policy } = valid;
+    let Found { sources, unasked, secrets_hash, host, held } = found;
+    let Valid { suspended, service_account: _, resources, changes, endpoint, signing, retry, max_bytes, policy } =
+        valid;
     let ValidEndpoint { target, method, headers, timeout, max_in_flight } = endpoint;
     let ValidRetry { max_retries, initial_delay, max_delay, jitter_percent, retry_statuses, outage_max_delay } = retry;
     let retry_status_codes: Vec<u16> = retry_statuses.into_iter().collect();
@@ -79,7 +82,7 @@ pub(super) fn assign(id: &SubscriptionId, generation: i64, namespace: &str, vali
         // Whoever looks at the status sets them.
         claims: Claims::default(),
     };
-    Assignment { plan, endpoint: Arc::new(endpoint), sources }
+    Assignment { plan, endpoint: Arc::new(endpoint), sources, unasked }
 }
 
 /// What a status says of what this operator, or one before it, did for the subscription.

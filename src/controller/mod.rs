@@ -6,6 +6,7 @@
 //! | who is to be looked at, and when | `roster`, `queue` | – |
 //! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
+//! | authorize | `authorize` | the API server: what the subscription's ServiceAccount may read |
 //! | dereference | `dereference` | Secrets (GET), the state of watch sources |
 //! | plan | `assign` | nothing |
 //! | all of it, in order | `reconcile` | – |
@@ -14,14 +15,18 @@
 //! where there is a plan, one assignment for the driver; waiting is an outcome, not an error.
 
 mod assign;
+mod authorize;
 mod dereference;
 mod feed;
+mod metrics;
 mod queue;
 mod read;
 mod reconcile;
 mod roster;
 pub mod validate;
 
+pub use authorize::Authorizer;
 pub use feed::Scope;
-pub use reconcile::Context;
+pub use metrics::Metrics;
+pub use reconcile::{Authorization, Context};
 pub use roster::{ControllerError, Inputs, Roster};

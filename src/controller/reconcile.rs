@@ -3,16 +3,18 @@
 //! Touches what its steps touch. Invariant: every way out is a [`Look`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use changehook_core::address::AddressPolicy;
-use changehook_core::object::SourceId;
+use changehook_core::object::{Gvk, SourceId};
 use changehook_core::plan::{Claims, SubscriptionId};
 
 use super::assign::{Found, assign, claims};
+use super::authorize::{Account, Answered, Authorizer, Permit};
 use super::dereference::{References, dereference};
 use super::feed::Scope;
 use super::read::Shown;
-use super::validate::{Problem, validate};
+use super::validate::{Problem, Valid, validate};
 use crate::api::conditions::Reason;
 use crate::delivery::driver::Assignment;
 use crate::delivery::secrets::Secrets;
@@ -33,6 +35,17 @@ pub struct Context {
     pub policy: Arc<AddressPolicy>,
     /// Where subscriptions are served.
     pub scope: Scope,
+    /// On whose behalf things are read.
+    pub authorization: Authorization,
+}
+
+/// Whose permissions bound a subscription.
+#[derive(Clone, Debug)]
+pub enum Authorization {
+    /// Those of its ServiceAccount, and the operator's own.
+    ServiceAccount(Authorizer),
+    /// The operator's own only.
+    Operator,
 }
 
 /// What came of a look.
@@ -44,11 +57,15 @@ pub(super) struct Look {
     pub assignment: Option<(Assignment, Vec<SourceHandle>)>,
     /// It will not heal by an event we hear of, so look again soon.
     pub again: bool,
+    /// Look again within this time, whatever happens.
+    pub within: Option<Duration>,
 }
 
 /// What is in force when a look begins.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Before {
+    /// The generation of the spec that was looked at last.
+    pub generation: Option<i64>,
     /// The sources that are read from.
     pub sources: Vec<SourceId>,
     /// See [`Plan::config_hash`](changehook_core::plan::Plan).
@@ -72,12 +89,14 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
         standing: Standing::Sound,
         suspended: false,
         silent: true,
+        granted: None,
         host: None,
         remarks: Vec::new(),
     };
     let refused = |standing, suspended| {
+        let again = matches!(standing, Standing::Waiting { .. });
         let verdict = Verdict { standing, suspended, ..verdict.clone() };
-        Look { verdict, assignment: None, again: false }
+        Look { verdict, assignment: None, again, within: None }
     };
     let subscription = match shown {
         Shown::Readable(subscription) => subscription,
@@ -91,11 +110,28 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
         Ok(valid) => valid,
         Err(problems) => return refused(stalled(&problems), subscription.spec.suspend),
     };
+    let account = Account { namespace: verdict.namespace.clone(), name: valid.service_account.clone() };
+    let fresh = before.generation != Some(shown.generation());
+    // Before anything is read: what an account may not read is not even found missing.
+    let passed = match pass(context, &account, &valid, fresh).await {
+        Ok(passed) => passed,
+        Err(standing) => return refused(standing, valid.suspended),
+    };
     let References { handles, sources, secrets_hash, host, standing, held, remarks } =
         dereference(context, &verdict.namespace, &valid, &before.sources).await;
-    let again = matches!(standing, Standing::Waiting { .. });
+    if let (Authorization::ServiceAccount(authorizer), Standing::Waiting { reason: Reason::NotAuthorized, .. }) =
+        (&context.authorization, &standing)
+    {
+        // Rights were changed; perhaps not the operator's alone.
+        authorizer.suspect(&account);
+    }
+    let again = matches!(standing, Standing::Waiting { .. }) || passed.again;
     let suspended = valid.suspended;
-    let found = Found { sources, secrets_hash: secrets_hash.unwrap_or_default(), host: host.clone(), held };
+    let kinds = valid.resources.iter().zip(&sources);
+    let unasked = kinds.filter(|(resource, _)| passed.unasked.contains(&resource.gvk));
+    let unasked = unasked.map(|(_, source)| source.clone()).collect();
+    let hash = secrets_hash.unwrap_or_default();
+    let found = Found { sources, unasked, secrets_hash: hash, host: host.clone(), held };
     let mut assignment = assign(id, shown.generation(), &verdict.namespace, valid, found);
     assignment.plan.claims = before.claims.clone().unwrap_or_else(|| claims(&verdict.before));
     if let (None, Some(before)) = (secrets_hash, before.config_hash) {
@@ -103,8 +139,38 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
         assignment.plan.config_hash = before;
     }
     let silent = suspended || held;
-    let verdict = Verdict { standing, suspended, silent, host, remarks, ..verdict };
-    Look { verdict, assignment: Some((assignment, handles)), again }
+    let verdict = Verdict { standing, suspended, silent, granted: passed.granted, host, remarks, ..verdict };
+    Look { verdict, assignment: Some((assignment, handles)), again, within: passed.within }
+}
+
+/// What came of asking whether the spec's account may read all that it names.
+#[derive(Debug, Default)]
+struct Passed {
+    /// The account, if it was asked about.
+    granted: Option<String>,
+    unasked: Vec<Gvk>,
+    within: Option<Duration>,
+    again: bool,
+}
+
+async fn pass(context: &Context, account: &Account, valid: &Valid, fresh: bool) -> Result<Passed, Standing> {
+    let authorizer = match &context.authorization {
+        Authorization::ServiceAccount(authorizer) => authorizer,
+        Authorization::Operator => return Ok(Passed::default()),
+    };
+    let Answered { permit, unasked } = authorizer.ask(account, valid, fresh).await;
+    let waiting = |reason, message| Err(Standing::Waiting { reason, message });
+    match permit {
+        Permit::Granted { again_in, unconfirmed } => Ok(Passed {
+            granted: Some(format!("ServiceAccount {}/{}", account.namespace, account.name)),
+            unasked,
+            within: Some(Duration::from_millis(again_in)),
+            again: unconfirmed,
+        }),
+        Permit::NoAccount { message } => waiting(Reason::ServiceAccountNotFound, message),
+        Permit::Denied { message } => waiting(Reason::NotAuthorized, message),
+        Permit::Unknown { message } => waiting(Reason::AccessReviewFailed, message),
+    }
 }
 
 fn stalled(problems: &[Problem]) -> Standing {

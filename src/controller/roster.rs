@@ -39,7 +39,8 @@ const LOOKS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The first one.
 const IMPATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks at a subscription that lacks nothing, give or take a fifth: a Secret may go without a word.
+/// Between two looks at a subscription that lacks nothing, give or take a fifth: a Secret may go without a word, and so
+/// may a right.
 const STEADY: Duration = Duration::from_mins(5);
 
 /// How long after the first list the records of subscriptions that are not there are kept: whatever went wrong with that
@@ -74,6 +75,8 @@ pub struct Inputs {
 /// One subscription.
 struct Entry {
     shown: Arc<Shown>,
+    /// The generation of the last look.
+    looked_at: Option<i64>,
     assigned: Option<Assignment>,
     /// Keeps the sources of what is in force.
     handles: Vec<SourceHandle>,
@@ -225,6 +228,7 @@ impl Roster {
         } else {
             let entry = Entry {
                 shown: Arc::clone(&shown),
+                looked_at: None,
                 assigned: None,
                 handles: Vec::new(),
                 looking: None,
@@ -257,7 +261,10 @@ impl Roster {
             let number = self.looks_started;
             entry.looking = Some(number);
             let (context, shown) = (Arc::clone(&self.context), Arc::clone(&entry.shown));
-            let before = entry.assigned.as_ref().map_or_else(Before::default, |assigned| Before {
+            let generation = entry.looked_at;
+            let nothing = Before { generation, ..Before::default() };
+            let before = entry.assigned.as_ref().map_or(nothing, |assigned| Before {
+                generation,
                 sources: assigned.sources.clone(),
                 config_hash: Some(assigned.plan.config_hash),
                 claims: Some(assigned.plan.claims.clone()),
@@ -270,16 +277,17 @@ impl Roster {
     }
 
     async fn looked(&mut self, id: SubscriptionId, number: u64, look: Look) -> Result<(), ControllerError> {
-        let Look { verdict, assignment, again } = look;
+        let Look { verdict, assignment, again, within } = look;
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.looking == Some(number)) else {
             // It went meanwhile, and perhaps came back.
             return Ok(());
         };
         entry.looking = None;
+        entry.looked_at = Some(verdict.generation);
         if std::mem::take(&mut entry.again) {
             self.queue.push(id.clone());
         }
-        let wait = if again { entry.patience } else { steady(&id) };
+        let wait = if again { entry.patience } else { within.into_iter().chain([steady(&id)]).min().unwrap_or(STEADY) };
         entry.patience = if again { (entry.patience * 2).min(PATIENCE) } else { IMPATIENCE };
         entry.timer = Some(self.timers.insert(id.clone(), wait));
         tracing::debug!(

@@ -30,6 +30,8 @@ use crate::api::{WebhookSubscription, WebhookSubscriptionSpec};
 pub struct Valid {
     /// Nothing is sent.
     pub suspended: bool,
+    /// On whose behalf things are read.
+    pub service_account: String,
     /// What is watched; each group and kind once.
     pub resources: Vec<ValidResource>,
     /// Which changes are sent.
@@ -265,6 +267,10 @@ pub fn validate(
     let spec = &subscription.spec;
     let mut problems = Problems::default();
     unsupported(spec, &mut problems);
+    if !syntax::is_dns_subdomain(&spec.service_account_name) {
+        let message = "must be the name of a ServiceAccount in the same namespace: lower case letters, digits, - and .";
+        problems.invalid("spec.serviceAccountName", message);
+    }
     let resources = resources::check(&spec.resources, &mut problems);
     let changes = changes(&spec.change_types, &mut problems);
     let endpoint = endpoint::check(&spec.endpoint, check_url, &mut problems);
@@ -280,7 +286,9 @@ pub fn validate(
     let Problems(found) = problems;
     match (endpoint, signing, retry, max_bytes) {
         (Some(endpoint), Some(signing), Some(retry), Some(max_bytes)) if found.is_empty() => {
-            Ok(Valid { suspended: spec.suspend, resources, changes, endpoint, signing, retry, max_bytes, policy })
+            let service_account = spec.service_account_name.clone();
+            let suspended = spec.suspend;
+            Ok(Valid { suspended, service_account, resources, changes, endpoint, signing, retry, max_bytes, policy })
         }
         _ => Err(found),
     }

@@ -7,6 +7,7 @@
 mod telling;
 #[cfg(test)]
 mod tests;
+mod unasked;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub struct Assignment {
     pub endpoint: Arc<Endpoint>,
     /// One source for each of the plan's interests, in the same order.
     pub sources: Vec<SourceId>,
+    /// Those of them whose kind was not served, so that nobody could be asked whether it may be read.
+    pub unasked: Vec<SourceId>,
 }
 
 /// What a subscription looks like now.
@@ -326,9 +329,9 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         let now = (self.inputs.now)();
         match command {
             Command::Assign(assignment) => {
-                let Assignment { plan, endpoint: _, sources } = &*assignment;
+                let Assignment { plan, endpoint: _, sources, unasked: _ } = &*assignment;
                 let id = plan.id.clone();
-                self.engine.plan(now, plan.clone());
+                self.engine.plan(now, self.bounded(&assignment));
                 self.selection.plan(plan, sources, &mut self.seen);
                 for observation in self.seen.drain(..) {
                     self.engine.replanned(now, observation);
@@ -354,6 +357,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
     fn sighted(&mut self, sighting: Sighting) {
         let now = (self.inputs.now)();
         let Sighting { source, seen } = sighting;
+        self.guard_unasked(now, &source, &seen);
         match seen {
             Sighted::Event(event) => self.saw(now, &source, event),
             Sighted::Rewound => {

@@ -57,6 +57,10 @@ pub struct OperatorConfig {
     #[arg(long, env = "CHANGEHOOK_WATCH_NAMESPACE", value_name = "NAME", value_delimiter = ',', value_parser = parse_namespace)]
     pub watch_namespace: Vec<String>,
 
+    /// Whose permissions bound what a subscription reads: those of its ServiceAccount, or none but the operator's own
+    #[arg(long, env = "CHANGEHOOK_AUTHORIZATION", value_name = "WHOSE", value_enum, default_value_t = AuthorizationKind::ServiceAccount)]
+    pub authorization: AuthorizationKind,
+
     /// Address range that endpoints may be in although it is private or forbidden; repeatable, or separated by commas
     #[arg(long, env = "CHANGEHOOK_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = parse_cidr)]
     pub allow_cidr: Vec<IpNet>,
@@ -132,6 +136,17 @@ pub struct CrdsConfig {
     /// Print a page that documents every field instead
     #[arg(long, conflicts_with = "dir")]
     pub markdown: bool,
+}
+
+/// Whose permissions bound a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuthorizationKind {
+    /// Its ServiceAccount's, asked of the API server.
+    #[value(name = "ServiceAccount")]
+    ServiceAccount,
+    /// The operator's: for clusters of one tenant.
+    #[value(name = "Operator")]
+    Operator,
 }
 
 /// Where the ledger is.

@@ -281,6 +281,7 @@ fn log_configuration(config: &OperatorConfig) {
         version = env!("CARGO_PKG_VERSION"),
         namespace = config.own_namespace(),
         watch_namespaces = config.watch_namespace.join(","),
+        authorization = ?config.authorization,
         allow_cidr = %ranges.join(","),
         allow_http = config.allow_http,
         max_in_flight = config.max_in_flight,

@@ -15,13 +15,13 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
-use super::config::{LedgerKind, OperatorConfig};
+use super::config::{AuthorizationKind, LedgerKind, OperatorConfig};
 use super::leader::Lease;
 use super::liveness::Liveness;
 use super::readiness::GateHandle;
 use super::tasks::{Stage, Tasks};
 use super::telemetry::chain;
-use crate::controller::{self, Context, Roster, Scope};
+use crate::controller::{self, Authorization, Authorizer, Context, Roster, Scope};
 use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
@@ -41,6 +41,7 @@ pub(super) struct Metrics {
     delivery: delivery::metrics::Metrics,
     status: status::metrics::Metrics,
     ledger: ledger::Metrics,
+    controller: controller::Metrics,
 }
 
 impl Metrics {
@@ -50,6 +51,7 @@ impl Metrics {
             delivery: delivery::metrics::Metrics::register(registry),
             status: status::metrics::Metrics::register(registry),
             ledger: ledger::Metrics::register(registry),
+            controller: controller::Metrics::register(registry),
         }
     }
 }
@@ -166,9 +168,24 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         news,
         listed: Some(Box::new(move || subscriptions_listed.open())),
     };
+    let authorization = match config.authorization {
+        AuthorizationKind::Operator => {
+            tracing::warn!(
+                "whoever may create a subscription has the operator read for them all that it may read itself"
+            );
+            Authorization::Operator
+        }
+        AuthorizationKind::ServiceAccount => {
+            let seed = u64::from(random()) << 32 | u64::from(random());
+            let (client, sources) = (client.clone(), sources.clone());
+            Authorization::ServiceAccount(Authorizer::new(client, sources, metrics.controller, seed, move || {
+                clock.now().mono
+            }))
+        }
+    };
     let roster = Roster::new(
         client,
-        Context { sources, secrets, policy, scope: Scope::of(config.watch_namespace.clone()) },
+        Context { sources, secrets, policy, scope: Scope::of(config.watch_namespace.clone()), authorization },
         inputs,
     );
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));

@@ -157,6 +157,7 @@ mod tests {
             standing: Standing::Progressing { message: "reading".to_owned() },
             suspended: false,
             silent: false,
+            granted: None,
             host: None,
             remarks: Vec::new(),
         };

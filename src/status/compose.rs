@@ -77,19 +77,14 @@ fn conditions(before: &[Condition], verdict: &Verdict, view: Option<&View>, now:
         conditions::set(&mut all, type_, status, reason, message, generation, now);
     };
     let live = view.is_some_and(|view| view.live && view.generation == generation);
-    let mut authorized = true;
     match &verdict.standing {
         Standing::Stalled { reason, message } => {
             set(Type::Ready, Status::False, *reason, message);
             set(Type::Stalled, Status::True, *reason, message);
         }
         Standing::Waiting { reason, message } => {
-            authorized = *reason != Reason::NotAuthorized;
             set(Type::Ready, Status::False, *reason, message);
             set(Type::Reconciling, Status::True, Reason::ProgressingWithRetry, message);
-            if !authorized {
-                set(Type::Authorized, Status::False, *reason, message);
-            }
         }
         Standing::Progressing { message } => {
             set(Type::Ready, Status::False, Reason::Progressing, message);
@@ -127,10 +122,28 @@ fn conditions(before: &[Condition], verdict: &Verdict, view: Option<&View>, now:
     } else {
         conditions::remove(&mut all, Type::Suspended);
     }
-    if authorized {
-        conditions::remove(&mut all, Type::Authorized);
+    match access(verdict) {
+        Some((status, reason, message)) => {
+            conditions::set(&mut all, Type::Authorized, status, reason, &message, generation, now);
+        }
+        None => conditions::remove(&mut all, Type::Authorized),
     }
     all
+}
+
+fn access(verdict: &Verdict) -> Option<(Status, Reason, String)> {
+    match &verdict.standing {
+        Standing::Waiting { reason: reason @ (Reason::NotAuthorized | Reason::ServiceAccountNotFound), message } => {
+            Some((Status::False, *reason, message.clone()))
+        }
+        Standing::Waiting { reason: reason @ Reason::AccessReviewFailed, message } => {
+            Some((Status::Unknown, *reason, message.clone()))
+        }
+        Standing::Waiting { .. } | Standing::Stalled { .. } | Standing::Progressing { .. } | Standing::Sound => {
+            let who = verdict.granted.as_ref()?;
+            Some((Status::True, Reason::Granted, format!("{who} may read everything that is named")))
+        }
+    }
 }
 
 fn health(view: Option<&View>) -> (Status, Reason, String) {

@@ -30,6 +30,7 @@ fn verdict(standing: Standing) -> Verdict {
         standing,
         suspended: false,
         silent: false,
+        granted: None,
         host: Some("hooks.example".to_owned()),
         remarks: Vec::new(),
     }
@@ -174,6 +175,8 @@ fn what_something_else_can_heal_is_reconciling_and_a_missing_right_is_told_apart
         UNKNOWN,
     ];
     assert_eq!(told_of(Reason::NotAuthorized), expected);
+    assert!(told_of(Reason::ServiceAccountNotFound).contains(&"Authorized=False(ServiceAccountNotFound)".to_owned()));
+    assert!(told_of(Reason::AccessReviewFailed).contains(&"Authorized=Unknown(AccessReviewFailed)".to_owned()));
 }
 
 #[test]

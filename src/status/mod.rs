@@ -36,6 +36,8 @@ pub struct Verdict {
     pub suspended: bool,
     /// Nothing is sent: suspended, stalled, or something is missing that a request needs.
     pub silent: bool,
+    /// Who may read everything that is named, as far as that is looked at.
+    pub granted: Option<String>,
     /// The endpoint's host, for the status.
     pub host: Option<String>,
     /// What works but is worth a word, shown with Ready.

@@ -66,6 +66,17 @@ pub(super) enum Found {
     ClusterScoped,
 }
 
+/// Where a kind's objects are, for those who ask about rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Under this plural.
+    As(String),
+    /// Nowhere, or not to be listed and watched.
+    Nowhere,
+    /// That could not be found out; for people.
+    Unknown(String),
+}
+
 #[derive(Clone, Debug, Deserialize)]
 struct Resource {
     name: String,
@@ -153,6 +164,19 @@ impl Discovery {
             // the content of Secrets is never read for a watch
             metadata_only: gvk.group.is_empty() && gvk.kind == "Secret",
         }))
+    }
+
+    /// Under which name a kind is served. That it is not is never taken from memory.
+    pub(super) async fn served(&self, gvk: &Gvk) -> Served {
+        let id = SourceId { gvk: gvk.clone(), namespace: None };
+        for max_age in [self.keep, Duration::ZERO] {
+            match self.find(&id, max_age).await {
+                Ok(Found::Here(target)) => return Served::As(target.plural),
+                Ok(Found::Missing | Found::Verbs(_) | Found::ClusterScoped) => {}
+                Err(error) => return Served::Unknown(format!("failed to look where {gvk} is served: {error}")),
+            }
+        }
+        Served::Nowhere
     }
 
     /// The versions of its group that serve the kind: a complete discovery, nothing of it remembered.

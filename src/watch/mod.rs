@@ -24,7 +24,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use changehook_core::object::SourceId;
+use changehook_core::object::{Gvk, SourceId};
 use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,7 @@ mod verdict;
 
 pub use connection::{Connection, MakeClient};
 pub use decode::row_in_line;
+pub use discover::Served;
 pub use metrics::Metrics;
 pub use past::Past;
 pub use report::Report;
@@ -164,6 +165,11 @@ impl Sources {
     /// What a source is doing; `None` if nobody has asked for it, or not for a while.
     pub fn state(&self, id: &SourceId) -> Option<SourceState> {
         self.shared.entries().get(id).map(|entry| entry.state.get())
+    }
+
+    /// Under which name a kind's objects are served, and whether they can be watched at all.
+    pub async fn served(&self, gvk: &Gvk) -> Served {
+        self.shared.discovery.served(gvk).await
     }
 
     /// Waits until a task has died, which none should.

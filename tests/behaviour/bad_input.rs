@@ -152,7 +152,7 @@ async fn a_right_that_is_missing_for_a_kind_is_named_and_its_grant_in_the_namesp
         "subjects": [{"kind": "ServiceAccount", "name": "changehook", "namespace": "changehook-system"}]});
     world.apply(&format!("{granted}\n---\n{binding}")).await;
     let object = world.ready("sets").await;
-    assert_eq!(said(&object, "Authorized"), "-");
+    assert_eq!(said(&object, "Authorized"), "True(Granted)");
     let labels = json!({"app": "db"});
     let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": {
         "serviceName": "db", "selector": {"matchLabels": labels},

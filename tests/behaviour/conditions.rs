@@ -19,6 +19,7 @@ fn all(object: &Value) -> Vec<String> {
     all.filter(|said| said != "LedgerIntact=True(Intact)").collect()
 }
 
+const GRANTED: &str = "Authorized=True(Granted)";
 const UNKNOWN: &str = "EndpointHealthy=Unknown(NoDeliveryYet)";
 
 /// A private world whose operator reads the API server through a proxy.
@@ -37,24 +38,25 @@ async fn watching_delivering_failing_and_suspended_are_told_as_the_table_says() 
     let world = World::shared().await;
     let history = History::of(&world).await;
     world.subscribe("rows", json!({"retryPolicy": {"initialDelaySeconds": 1}})).await;
-    assert_eq!(all(&world.get("rows").await), ["Ready=True(Watching)", UNKNOWN]);
+    assert_eq!(all(&world.get("rows").await), ["Ready=True(Watching)", GRANTED, UNKNOWN]);
 
     world.config_map("a", json!({})).await;
     world.condition("rows", "EndpointHealthy", "True", "Delivering").await;
-    let up = ["Ready=True(Watching)", "EndpointHealthy=True(Delivering)"];
+    let up = ["Ready=True(Watching)", GRANTED, "EndpointHealthy=True(Delivering)"];
     assert_eq!(all(&world.get("rows").await), up);
 
     world.receiver.set_default(Reply::Status(404));
     world.config_map("a", json!({"n": "1"})).await;
     world.condition("rows", "EndpointHealthy", "False", "ClientError").await;
     let object = world.until("rows", "not parked", |object| object["status"]["delivery"]["parked"] == 1).await;
-    assert_eq!(all(&object), ["Ready=True(Watching)", "EndpointHealthy=False(ClientError)"]);
+    assert_eq!(all(&object), ["Ready=True(Watching)", GRANTED, "EndpointHealthy=False(ClientError)"]);
     let error = &object["status"]["parkedSamples"][0]["lastError"];
     assert_eq!((&error["class"], &error["httpStatus"]), (&json!("Event"), &json!(404)));
 
     world.patch("rows", &json!({"spec": {"suspend": true}})).await;
     world.condition("rows", "Suspended", "True", "Suspended").await;
-    let suspended = ["Ready=True(Suspended)", "EndpointHealthy=False(ClientError)", "Suspended=True(Suspended)"];
+    let suspended =
+        ["Ready=True(Suspended)", GRANTED, "EndpointHealthy=False(ClientError)", "Suspended=True(Suspended)"];
     assert_eq!(all(&world.get("rows").await), suspended);
 
     world.receiver.set_default(Reply::Status(200));
@@ -103,7 +105,7 @@ async fn what_something_else_can_heal_is_reconciling_and_heals_by_itself() {
     let message = condition["message"].as_str().unwrap().to_owned();
     let secret = format!("spec.signing.secretRef: Secret {}/signing not found", world.namespace);
     assert!(message.starts_with(&secret), "{message}");
-    let expected = ["Ready=False(SecretNotFound)", "Reconciling=True(ProgressingWithRetry)", UNKNOWN];
+    let expected = ["Ready=False(SecretNotFound)", "Reconciling=True(ProgressingWithRetry)", GRANTED, UNKNOWN];
     assert_eq!(all(&world.get("missing").await), expected);
     world.config_map("a", json!({})).await;
     world.secret().await;
@@ -200,5 +202,5 @@ async fn while_the_api_server_does_not_let_a_kind_be_read_the_others_go_on() {
     world.requests("half", 1).await;
     proxy.clear();
     let object = world.ready("half").await;
-    assert_eq!(all(&object), ["Ready=True(Watching)", "EndpointHealthy=True(Delivering)"]);
+    assert_eq!(all(&object), ["Ready=True(Watching)", GRANTED, "EndpointHealthy=True(Delivering)"]);
 }

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod again;
+mod authorization;
 mod bad_input;
 mod bad_secrets;
 mod bad_spec;

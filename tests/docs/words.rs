@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use changehook::api::conditions;
-use changehook::{delivery, ledger, runtime, status, watch};
+use changehook::{controller, delivery, ledger, runtime, status, watch};
 
 use crate::texts::read;
 
@@ -28,6 +28,7 @@ fn every_metric_is_documented_under_the_name_it_is_shown_with_and_no_other_is() 
         status::metrics::Metrics::register(&mut registry),
         ledger::Metrics::register(&mut registry),
         runtime::leader::Metrics::register(&mut registry),
+        controller::Metrics::register(&mut registry),
     );
     let text = runtime::metrics::text(&registry).unwrap();
     drop(rooms);

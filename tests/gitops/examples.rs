@@ -189,6 +189,7 @@ async fn the_config_map_is_patched_into_the_one_that_argo_cd_has_as_its_head_say
 async fn the_subscription_in_git_waits_for_its_secret_and_is_ready_then() {
     let mut world = World::shared().await;
     world.kubectl(&["create", "namespace", "shop"]).await;
+    world.plane().tenant("shop").await.expect("its account may read");
     world.namespace = "shop".to_owned();
     let applied = world.plane().kubectl_apply(&read("webhooks/subscription.yaml")).await.expect("kubectl runs");
     assert!(applied.status.success() && applied.stderr.is_empty(), "{}", applied.stderr);

@@ -16,6 +16,7 @@ async fn with_roles_in_one_namespace_it_serves_that_namespace_and_asks_for_nothi
 
     let operator = site.operator().await;
     site.kubectl(&["create", "namespace", "elsewhere"]).await;
+    site.plane.tenant("elsewhere").await.unwrap();
     site.subscribe("elsewhere", "other", ("v1", "ConfigMap")).await;
     site.subscribe("shop", "hook", ("v1", "ConfigMap")).await;
     site.ready("shop", "hook", "True", "Watching").await;

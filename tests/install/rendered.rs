@@ -63,6 +63,8 @@ fn switches() -> Vec<Value> {
         json!({"serviceAccount": {"create": false, "name": "other"}}),
         json!({"serviceAccount": {"name": "named", "annotations": {"a": "b"}}}),
         json!({"rbac": {"create": false}}),
+        json!({"authorization": "Operator"}),
+        json!({"admission": {"accountUse": false}}),
         json!({"rbac": {"aggregateToUserRoles": false}}),
         json!({"podDisruptionBudget": {"enabled": true, "maxUnavailable": "50%"}}),
         json!({"networkPolicy": {"enabled": true, "metricsFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}]}}),
@@ -126,8 +128,11 @@ async fn a_switch_adds_its_objects_and_nothing_else() {
         assert_eq!(added, adds.into_iter().map(str::to_owned).collect(), "{values}");
         assert!(now.is_superset(&usual), "{values}");
     }
-    let without =
-        names(&render(&json!({"rbac": {"create": false}, "serviceAccount": {"create": false, "name": "o"}})).await);
+    let without = names(
+        &render(&json!({"rbac": {"create": false}, "serviceAccount": {"create": false, "name": "o"},
+            "admission": {"accountUse": false}}))
+        .await,
+    );
     assert_eq!(without, BTreeSet::from(["rendered/Deployment changehook".to_owned()]));
 }
 

@@ -59,6 +59,9 @@ impl Site {
         let receiver = Receiver::start().await.expect("a receiver starts");
         let site = Self { plane, receiver };
         site.kubectl(&["create", "namespace", "shop"]).await;
+        for namespace in ["default", "shop"] {
+            site.plane.tenant(namespace).await.expect("the account default may read");
+        }
         site
     }
 

@@ -33,6 +33,8 @@ async fn every_manifest_is_taken_without_a_warning_and_every_subscription_gets_r
         // a namespace for each: one example's names are not another's
         let namespace = format!("example-{files}");
         stage.succeeds(&format!("kubectl create namespace {namespace}")).await;
+        stage.account(&namespace).await;
+        stage.may_read(&namespace).await;
         stage.succeeds(&format!("kubectl config set-context --current --namespace {namespace}")).await;
         if path.ends_with("kustomization.yaml") {
             stage.succeeds(&format!("kubectl apply -k {}", path.trim_end_matches("/kustomization.yaml"))).await;

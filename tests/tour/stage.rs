@@ -82,6 +82,9 @@ impl Stage {
         for namespace in PEOPLE {
             stage.succeeds(&format!("kubectl create namespace {namespace}")).await;
         }
+        for namespace in ["default"].iter().chain(&PEOPLE) {
+            stage.account(namespace).await;
+        }
         stage
     }
 
@@ -89,6 +92,9 @@ impl Stage {
     pub async fn set() -> Self {
         let stage = Self::set_in_an_empty_cluster().await;
         stage.succeeds(INSTALLED).await;
+        for namespace in ["default"].iter().chain(&PEOPLE) {
+            stage.may_read(namespace).await;
+        }
         stage
     }
 
@@ -115,6 +121,17 @@ impl Stage {
         std::fs::set_permissions(programs.join("kubectl"), Permissions::from_mode(0o755)).unwrap();
         std::fs::copy(plane.kubeconfig_path(), stage.home.path().join("kubeconfig")).unwrap();
         stage
+    }
+
+    /// What a controller does in every namespace.
+    pub async fn account(&self, namespace: &str) {
+        self.succeeds(&format!("kubectl create serviceaccount default --namespace {namespace}")).await;
+    }
+
+    /// What the people of a namespace do for its subscriptions, as the README tells: their account may read.
+    pub async fn may_read(&self, namespace: &str) {
+        let account = format!("--clusterrole=cluster-admin --serviceaccount={namespace}:default");
+        self.succeeds(&format!("kubectl create rolebinding reads {account} --namespace {namespace}")).await;
     }
 
     fn checkout(&self) -> PathBuf {

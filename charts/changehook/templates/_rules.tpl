@@ -11,6 +11,15 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if eq .Values.authorization "ServiceAccount" }}
+# whether a subscription's ServiceAccount is there, and may read what the subscription names
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get]
+{{- end }}
 {{- end }}
 
 {{- /* the kinds that subscriptions may watch */ -}}

@@ -1,5 +1,7 @@
 //! What the driver does at its edges. What it decides is core's, and tested there.
 
+mod unasked;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +71,7 @@ fn assignment() -> (Assignment, SourceId) {
         claims: Claims::default(),
     };
     let endpoint = Arc::new(testing::endpoint("http://127.0.0.1:9/hook"));
-    (Assignment { plan, endpoint, sources: vec![source.clone()] }, source)
+    (Assignment { plan, endpoint, sources: vec![source.clone()], unasked: Vec::new() }, source)
 }
 
 /// Lets a driver take a baseline, which has to be committed, and gives how it ended and how many commits were begun.

@@ -18,6 +18,7 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!(config.kubeconfig, None);
     assert_eq!(config.namespace, None);
     assert_eq!(config.watch_namespace, Vec::<String>::new());
+    assert_eq!(config.authorization, AuthorizationKind::ServiceAccount);
     assert_eq!(config.allow_cidr, Vec::<IpNet>::new());
     assert!(!config.allow_http);
     assert_eq!(config.admin_address.to_string(), "0.0.0.0:8080");
@@ -39,6 +40,7 @@ fn every_flag_is_read() {
         "--namespace=hooks",
         "--watch-namespace=a,b",
         "--watch-namespace=c",
+        "--authorization=Operator",
         "--allow-cidr=10.0.0.0/8",
         "--allow-cidr=127.0.0.1/32,fd00::/8",
         "--allow-http",
@@ -56,6 +58,7 @@ fn every_flag_is_read() {
     assert_eq!(config.kubeconfig.as_deref(), Some(Path::new("/etc/changehook/kubeconfig")));
     assert_eq!(config.own_namespace(), "hooks");
     assert_eq!(config.watch_namespace, ["a", "b", "c"]);
+    assert_eq!(config.authorization, AuthorizationKind::Operator);
     let ranges: Vec<String> = config.allow_cidr.iter().map(ToString::to_string).collect();
     assert_eq!(ranges, ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"]);
     assert!(config.allow_http);

@@ -103,7 +103,7 @@ impl World {
         self.plane().apply_crd_yaml(&crd.to_string()).await.expect("the CRD is accepted");
     }
 
-    async fn widgets(&self) {
+    pub async fn widgets(&self) {
         self.custom(custom_kind("widgets", "Widget")).await;
     }
 
@@ -119,7 +119,7 @@ impl World {
         self.objects("example.com/v1", "Widget", "widgets").await
     }
 
-    async fn widget(&self, name: &str, spec: Value) {
+    pub async fn widget(&self, name: &str, spec: Value) {
         put(&self.widget_api().await, &widget(name, spec)).await;
     }
 

@@ -1,0 +1,120 @@
+//! The commands that grant what is missing.
+//!
+//! Touches nothing. Invariants: pasted into a shell, the commands work, also if earlier ones were pasted before: a role's
+//! name tells what is in it; names come from the API server or were validated, so nothing needs quoting; a message is cut
+//! between commands, never within one, as long as one fits.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::question::{Account, Question};
+use crate::api::conditions::MAX_MESSAGE;
+
+/// What is said of an account that lacks these.
+pub(super) fn remedy(account: &Account, missing: &[&Question]) -> String {
+    let mut shown = missing.len();
+    loop {
+        let text = text(account, &missing[..shown], missing.len() - shown);
+        if text.len() <= MAX_MESSAGE || shown <= 1 {
+            return text;
+        }
+        shown -= 1;
+    }
+}
+
+fn text(account: &Account, missing: &[&Question], others: usize) -> String {
+    let mut lacking = BTreeSet::new();
+    let (mut resources, mut secrets) = (BTreeSet::new(), BTreeSet::new());
+    for question in missing {
+        match question {
+            Question::Collection(verb, collection) => {
+                lacking.insert(format!("{} {}", verb.as_str(), collection.qualified()));
+                resources.insert(collection.qualified());
+            }
+            Question::Secret(name) => {
+                lacking.insert(format!("get Secret {name}"));
+                secrets.insert(name.as_str());
+            }
+            Question::Exists => {}
+        }
+    }
+    let mut commands = Vec::new();
+    if !resources.is_empty() {
+        let list = resources.into_iter().collect::<Vec<_>>().join(",");
+        commands.extend(grant(account, &format!("--verb=list,watch --resource={list}")));
+    }
+    if !secrets.is_empty() {
+        let names = secrets.into_iter().flat_map(|name| [" --resource-name=", name]).collect::<String>();
+        commands.extend(grant(account, &format!("--verb=get --resource=secrets{names}")));
+    }
+    let lacks = lacking.into_iter().collect::<Vec<_>>().join(", ");
+    let rest = if others == 0 { String::new() } else { format!(", and lacks {others} more") };
+    let Account { namespace, name } = account;
+    format!("ServiceAccount {namespace}/{name} may not {lacks}{rest}; to allow it: {}", commands.join(" && "))
+}
+
+fn grant(account: &Account, flags: &str) -> [String; 2] {
+    let Account { namespace, name } = account;
+    let mut hasher = DefaultHasher::new();
+    (account, flags).hash(&mut hasher);
+    let role = format!("changehook-{:08x}", hasher.finish() >> 32);
+    [
+        format!("kubectl create role {role} -n {namespace} {flags}"),
+        format!("kubectl create rolebinding {role} -n {namespace} --role={role} --serviceaccount={namespace}:{name}"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::question::{Collection, Verb};
+    use super::*;
+
+    fn account() -> Account {
+        Account { namespace: "shop".to_owned(), name: "watcher".to_owned() }
+    }
+
+    fn on(verb: Verb, group: &str, plural: &str) -> Question {
+        Question::Collection(verb, Collection { group: group.to_owned(), plural: plural.to_owned() })
+    }
+
+    #[test]
+    fn the_message_says_what_is_missing_and_how_to_grant_it() {
+        let missing = [
+            on(Verb::List, "", "configmaps"),
+            on(Verb::Watch, "", "configmaps"),
+            on(Verb::Watch, "apps", "deployments"),
+            Question::Secret("signing".to_owned()),
+            Question::Secret("partner".to_owned()),
+        ];
+        let text = remedy(&account(), &missing.iter().collect::<Vec<_>>());
+        let (what, commands) = text.split_once("; to allow it: ").unwrap();
+        assert_eq!(
+            what,
+            "ServiceAccount shop/watcher may not get Secret partner, get Secret signing, list configmaps, watch \
+             configmaps, watch deployments.apps"
+        );
+        let commands: Vec<&str> = commands.split(" && ").collect();
+        let role = commands[0].split(' ').nth(3).unwrap();
+        assert_eq!(
+            commands[..2],
+            [
+                format!("kubectl create role {role} -n shop --verb=list,watch --resource=configmaps,deployments.apps"),
+                format!("kubectl create rolebinding {role} -n shop --role={role} --serviceaccount=shop:watcher"),
+            ]
+        );
+        assert!(commands[2].ends_with("--verb=get --resource=secrets --resource-name=partner --resource-name=signing"));
+        assert_eq!(commands.len(), 4);
+        // what else may be missing later has a role of its own
+        let later = remedy(&account(), &[&missing[3]]);
+        assert!(!later.contains(role), "{later}");
+    }
+
+    #[test]
+    fn a_message_that_would_be_too_long_has_whole_commands_for_some_and_says_how_many_more_there_are() {
+        let missing: Vec<Question> = (0..40).map(|n| Question::Secret(format!("a-rather-long-name-{n}"))).collect();
+        let text = remedy(&account(), &missing.iter().collect::<Vec<_>>());
+        assert!(text.len() <= MAX_MESSAGE && text.ends_with("--serviceaccount=shop:watcher"), "{text}");
+        let named = text.matches("get Secret").count();
+        assert!(named > 5 && text.contains(&format!(", and lacks {} more;", 40 - named)), "{text}");
+    }
+}
