@@ -4,6 +4,8 @@
 
 #[path = "crds/cases.rs"]
 mod cases;
+#[path = "crds/references.rs"]
+mod references;
 
 use std::path::Path;
 

@@ -205,6 +205,11 @@ pub fn refused() -> Vec<Case> {
     case(values, "at least one value", labels(&json!({"key": "a", "operator": "NotIn", "values": []})));
     case(values, "left out for Exists", labels(&json!({"key": "a", "operator": "Exists", "values": ["b"]})));
     case(values, "left out for Exists", labels(&json!({"key": "a", "operator": "DoesNotExist", "values": ["b"]})));
+    // accounts
+    for name in ["Watcher", "a/b", "a:b", ""] {
+        case("spec.serviceAccountName", "", json!({"serviceAccountName": name}));
+    }
+    case("spec.serviceAccountName", "must be the name of a ServiceAccount", json!({"serviceAccountName": "a_b"}));
     // changes and signing
     case("spec.changeTypes", "1", json!({"changeTypes": []}));
     case("spec.changeTypes", "", json!({"changeTypes": ["New", "New"]}));
