@@ -26,6 +26,7 @@
 //! | [`tally`] | every event, request by request: repeats, and what must never be told |
 //! | [`interrupt`] | being told to stop |
 //! | [`usage`] | memory and processor time of a process |
+//! | [`tenant`] | what a namespace has before its people come |
 //! | [`wait`] | waiting for a condition with a deadline |
 //!
 //! Knows nothing of changehook's own code: what is checked here is checked a second time, independently.
@@ -58,7 +59,7 @@ pub mod tenant;
 pub mod tools;
 pub mod unrest;
 pub mod usage;
-mod wait;
+pub mod wait;
 
 pub use control_plane::ControlPlane;
 pub use error::{Error, Result};
