@@ -30,6 +30,9 @@ impl Engine {
     /// The list of a kind is complete as of `rv`, for this subscription's part of it.
     pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
         self.complete(now, id, kind, |slot| is_absent(unreadable, slot).then_some(rv), rv);
+        if let Some(Subscription { desk, .. }) = self.subscriptions.get_mut(id) {
+            desk.recounted.remove(kind);
+        }
         if *unreadable == Unreadable::Named(Vec::new()) {
             self.note_whole(id, kind);
         }
@@ -38,6 +41,11 @@ impl Engine {
     /// Discovery proved that the kind is served no more: every object of it is gone, whatever version it had.
     pub fn kind_absent(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind) {
         passed(Passed::GoneWithKind);
+        if let Some(Subscription { desk, .. }) = self.subscriptions.get_mut(id) {
+            // Should it be back with the same objects, what it had shown says nothing of their versions.
+            desk.ended.forget();
+            desk.recounted.insert(Arc::new(kind.clone()));
+        }
         self.complete(now, id, kind, |slot| Some(slot.highest_rv()), 0);
         self.note_whole(id, kind);
     }

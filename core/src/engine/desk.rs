@@ -114,8 +114,10 @@ pub(super) struct Desk {
     pub namesakes: Map<Name, Vec<ObjectKey>>,
     /// Objects that are gone, and forgotten.
     pub ended: Ended,
-    /// The plan in force came with another selection than the one before it.
-    pub reselects: bool,
+    /// Kinds of which the plan in force selects otherwise than the one before it.
+    pub reselects: BTreeSet<Arc<GroupKind>>,
+    /// Kinds whose versions count anew, until their next list is complete.
+    pub recounted: BTreeSet<Arc<GroupKind>>,
     /// Something of ours was missing when it was last tried: not before this.
     pub paused_until: u64,
     pub unsent: Option<String>,
@@ -161,7 +163,8 @@ impl Desk {
             retry_turn: false,
             namesakes: Map::default(),
             ended: Ended::default(),
-            reselects: false,
+            reselects: BTreeSet::new(),
+            recounted: BTreeSet::new(),
             paused_until: 0,
             unsent: None,
             alarm: None,

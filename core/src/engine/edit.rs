@@ -42,8 +42,7 @@ impl Engine {
         }
         let old = std::mem::replace(&mut subscription.desk.plan, plan);
         // A watch that moves to another source brings the same plan again; what that source shows otherwise is told.
-        subscription.desk.reselects =
-            !begins && (old.interests != subscription.desk.plan.interests || broken(Rule::MovesAreNoEdits));
+        subscription.desk.reselects.clear();
         // What is done about objects of a kind that has no baseline.
         let policy = &subscription.desk.plan.policy;
         let newcomers = match loss {
@@ -175,6 +174,8 @@ impl Subscription {
                 self.desk.note_all_listed(now);
             }
             self.desk.whole.remove(&kind);
+            self.desk.recounted.remove(&kind);
+            self.desk.reselects.insert(Arc::clone(&kind));
             shared.record(now, &self.desk, Fact::Unmark { kind });
         }
         let selection_change = self.desk.plan.policy.selection_change;
@@ -187,6 +188,9 @@ impl Subscription {
                 .iter()
                 .find(|other| other.gvk.group_kind() == *kind)
                 .is_some_and(|other| other.selector != interest.selector || other.namespace != interest.namespace);
+            if edited || broken(Rule::MovesAreNoEdits) {
+                self.desk.reselects.insert(Arc::clone(&kind));
+            }
             match self.desk.baselines.get(&kind).copied() {
                 None => self.begin_baseline(shared, now, kind, newcomers),
                 Some(baseline) if edited => match selection_change {

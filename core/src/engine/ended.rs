@@ -21,8 +21,12 @@ pub(super) struct Ended {
 impl Ended {
     /// That is what it is as of this version.
     pub fn note(&mut self, key: ObjectKey, rv: u64) {
-        if self.versions.insert(key.clone(), rv).is_none() {
-            self.order.push_back(key);
+        match self.versions.get_mut(&key) {
+            Some(known) => *known = rv.max(*known),
+            None => {
+                self.versions.insert(key.clone(), rv);
+                self.order.push_back(key);
+            }
         }
         if self.order.len() > MOST
             && let Some(oldest) = self.order.pop_front()

@@ -129,6 +129,9 @@ impl Subscription {
 
     /// The version in which somebody else was seen to have the name, if that is later than this row.
     pub(super) fn successor(&self, key: &ObjectKey, row: &Row) -> Option<u64> {
+        if self.desk.recounted.contains(&key.kind) {
+            return None;
+        }
         let others = self.desk.others(key, row.namespace.as_ref(), &row.name);
         let seen = others.iter().filter_map(|other| match self.slots.get(other)?.shown {
             Shown::Selected { rv, .. } | Shown::Deselected { rv } => Some(rv),

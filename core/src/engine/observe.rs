@@ -59,7 +59,7 @@ impl Engine {
             Seen::Unknown => Shown::Unknown,
         };
         let Desk { plan, reselects, .. } = &subscription.desk;
-        let silences = by_edit && *reselects && plan.policy.selection_change == Existing::Adopt;
+        let silences = by_edit && reselects.contains(&key.kind) && plan.policy.selection_change == Existing::Adopt;
         subscription.show(shared, now, &key, shown, by, silences);
     }
 }
@@ -110,6 +110,9 @@ impl Subscription {
 
     /// Something later than this version was seen of the object.
     fn is_past(&self, key: &ObjectKey, rv: u64) -> bool {
+        if self.desk.recounted.contains(&key.kind) {
+            return false;
+        }
         match self.slots.get(key).map(|slot| &slot.shown) {
             Some(Shown::Selected { rv: seen, .. } | Shown::Deselected { rv: seen } | Shown::Gone { rv: seen }) => {
                 *seen > rv

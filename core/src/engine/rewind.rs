@@ -51,6 +51,7 @@ impl Subscription {
             }
         }
         desk.ended.forget();
+        desk.recounted = desk.baselines.keys().cloned().collect();
         for baseline in desk.baselines.values_mut() {
             match baseline {
                 Baseline::Waiting { mark } => *mark = Some(0),
