@@ -21,13 +21,11 @@ pub(super) struct Ended {
 impl Ended {
     /// That is what it is as of this version.
     pub fn note(&mut self, key: ObjectKey, rv: u64) {
-        match self.versions.get_mut(&key) {
-            Some(known) => *known = rv.max(*known),
-            None => {
-                self.versions.insert(key.clone(), rv);
-                self.order.push_back(key);
-            }
-        }
+        let known = self.versions.entry(key.clone()).or_insert_with(|| {
+            self.order.push_back(key);
+            rv
+        });
+        *known = rv.max(*known);
         if self.order.len() > MOST
             && let Some(oldest) = self.order.pop_front()
         {
