@@ -151,7 +151,7 @@ impl World {
         }
         let leader = &mut self.leaders[at];
         // It lingers: nobody forgets how far it was before the other one has listed.
-        if listed.is_some() {
+        if listed == Some(0) {
             leader.engine.forget_source(&former);
         }
         leader.selection.drop_source(&former);
