@@ -43,7 +43,7 @@ impl Engine {
         passed(Passed::GoneWithKind);
         if let Some(Subscription { desk, .. }) = self.subscriptions.get_mut(id) {
             // Should it be back with the same objects, what it had shown says nothing of their versions.
-            desk.ended.forget();
+            desk.ended.forget_kind(kind);
             desk.recounted.insert(Arc::new(kind.clone()));
         }
         self.complete(now, id, kind, |slot| Some(slot.highest_rv()), 0);

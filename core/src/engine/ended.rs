@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::{Map, ObjectKey};
+use crate::object::GroupKind;
 
 /// So many of a subscription.
 const MOST: usize = 1_000;
@@ -38,7 +39,13 @@ impl Ended {
         self.versions.get(key).is_some_and(|end| *end > rv)
     }
 
-    /// Versions count anew.
+    /// Versions of the kind count anew.
+    pub fn forget_kind(&mut self, kind: &GroupKind) {
+        self.versions.retain(|key, _| *key.kind != *kind);
+        self.order.retain(|key| *key.kind != *kind);
+    }
+
+    /// All versions count anew.
     pub fn forget(&mut self) {
         *self = Self::default();
     }

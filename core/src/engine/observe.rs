@@ -34,7 +34,7 @@ impl Engine {
         let shared = &mut self.shared;
         if let Seen::Selected(row) | Seen::Deselected(row) = &seen {
             // Of two sources one may be behind the other.
-            if subscription.is_past(&key, row.rv) && !broken(Rule::RowsDoNotGoBack) {
+            if subscription.is_past(&key, row.rv) {
                 passed(Mark::RowOutdated);
                 return;
             }

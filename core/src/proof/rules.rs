@@ -79,8 +79,6 @@ rules! {
     ClosedAdoptsNothing,
     /// What is unanswered is not adopted, such as a tombstone that is selected again.
     UnansweredIsNotAdopted,
-    /// What was seen of an object is not taken back by a row from before.
-    RowsDoNotGoBack,
     /// A watch that moves to another source silences nothing.
     MovesAreNoEdits,
     /// What was owed before an edit is not adopted by it.

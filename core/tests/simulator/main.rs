@@ -89,7 +89,8 @@ fn for_the_model(schedule: &mut Schedule) -> bool {
     setup.strangers = false;
     schedule.steps.retain(|step| match step {
         Step::Edit { edit, .. } | Step::EditedWhileDown { edit, .. } => !matches!(edit, Edit::Resync { .. }),
-        Step::SetBack { .. } => false,
+        // A source that is behind is not in the model.
+        Step::SetBack { .. } | Step::Move { .. } => false,
         _ => true,
     });
     setup.changes == ChangeTypes::ALL && !setup.change_types

@@ -37,7 +37,6 @@ fn watch(rule: Rule) -> Watch {
             | Rule::NeverToldIsDropped
             | Rule::NewAfterRemoved
             | Rule::StaleRowsAreHeld
-            | Rule::RowsDoNotGoBack
             | Rule::ChangeReleases
     );
     Watch { refereed: by_the_model, told: false }

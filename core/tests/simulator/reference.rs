@@ -223,7 +223,8 @@ impl Book {
                         Known::Absent { rv } => rv < slot.highest(),
                         Known::Selected { .. } => false,
                     };
-                    if missing && readable {
+                    let remembered = slot.acked.is_some() || slot.sending.is_some() || slot.heard_of;
+                    if missing && readable && remembered {
                         slot.known = Known::Absent { rv };
                     }
                 }
