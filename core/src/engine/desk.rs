@@ -112,7 +112,7 @@ pub(super) struct Desk {
     pub retry_turn: bool,
     /// Objects of one name; only a name's second uid is looked at.
     pub namesakes: Map<Name, Vec<ObjectKey>>,
-    /// Objects that are gone, and forgotten.
+    /// Objects that are gone or not selected, and forgotten.
     pub ended: Ended,
     /// Kinds of which the plan in force selects otherwise than the one before it.
     pub reselects: BTreeSet<Arc<GroupKind>>,
