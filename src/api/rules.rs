@@ -21,6 +21,7 @@ pub const RESERVED_HEADERS: &[&str] = &[
     "user-agent",
     "x-signature",
     "x-signature-256",
+    "x-signature-256-previous",
     "webhook-id",
     "webhook-timestamp",
     "webhook-signature",
@@ -46,10 +47,18 @@ const URL: &[&str] = &["endpoint.url"];
 const RESOURCE: &[&str] = &["resources[]"];
 const HEADER: &[&str] = &["endpoint.headers[]"];
 const HEADER_NAME: &[&str] = &["endpoint.headers[].name"];
-const SECRET_NAMES: &[&str] =
-    &["signing.secretRef.name", "endpoint.urlFrom.secretKeyRef.name", "endpoint.headers[].valueFrom.secretKeyRef.name"];
-const SECRET_KEYS: &[&str] =
-    &["signing.secretRef.key", "endpoint.urlFrom.secretKeyRef.key", "endpoint.headers[].valueFrom.secretKeyRef.key"];
+const SECRET_NAMES: &[&str] = &[
+    "signing.secretRef.name",
+    "signing.previousSecretRef.name",
+    "endpoint.urlFrom.secretKeyRef.name",
+    "endpoint.headers[].valueFrom.secretKeyRef.name",
+];
+const SECRET_KEYS: &[&str] = &[
+    "signing.secretRef.key",
+    "signing.previousSecretRef.key",
+    "endpoint.urlFrom.secretKeyRef.key",
+    "endpoint.headers[].valueFrom.secretKeyRef.key",
+];
 
 /// Every rule on a subscription's spec.
 pub fn rules() -> Vec<Rule> {
@@ -178,6 +187,13 @@ pub fn rules() -> Vec<Rule> {
             None,
             r"self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && self != '..'",
             "key must be a key of the Secret: letters, digits, -, _ and .",
+        ),
+        rule(
+            &["signing"],
+            Some("previousSecretRef"),
+            "!has(self.previousSecretRef) || self.previousSecretRef.name != self.secretRef.name || \
+             self.previousSecretRef.key != self.secretRef.key",
+            "previousSecretRef must not be the key of secretRef; name the key that was used before, or remove it",
         ),
         // retries
         rule(

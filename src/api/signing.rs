@@ -12,7 +12,9 @@ pub struct Signing {
     /// The Secret with the HMAC key. Its bytes are used as they are, a newline at the end included. Editing the Secret
     /// takes effect with the next attempt. While it is missing nothing is sent.
     pub secret_ref: SigningKeyRef,
-    /// A key that was used before; requests are signed with both while receivers change over.
+    /// The key from before, while receivers change over to that of secretRef: requests carry a signature made with it
+    /// besides, in the header X-Signature-256-Previous. While it is missing nothing is sent; remove the reference when
+    /// no receiver needs it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_secret_ref: Option<SigningKeyRef>,
     /// Which signature headers are sent: `SHA256` is X-Signature-256, `StandardWebhooks` Webhook-Signature, `Flux`

@@ -115,12 +115,6 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         used: |spec| spec.endpoint.tls.is_some(),
     },
     Unsupported {
-        field: "signing.previousSecretRef",
-        supported: None,
-        refused: r#"{"name": "old", "key": "secret"}"#,
-        used: |spec| spec.signing.as_ref().is_some_and(|signing| signing.previous_secret_ref.is_some()),
-    },
-    Unsupported {
         field: "signing.schemes",
         supported: Some("['SHA256']"),
         refused: r#"["SHA256", "StandardWebhooks"]"#,

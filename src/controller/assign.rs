@@ -12,11 +12,11 @@ use changehook_core::retry::RetryPolicy;
 
 use super::validate::{
     LabelOperator, LabelRequirement, SecretKey, Valid, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidResource,
-    ValidRetry, ValidTarget,
+    ValidRetry, ValidSigning, ValidTarget,
 };
 use crate::api::SubscriptionStatus;
 use crate::delivery::driver::Assignment;
-use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method, Target};
+use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method, SigningKeys, Target};
 
 /// What was found outside of the spec.
 pub(super) struct Found {
@@ -54,7 +54,10 @@ pub(super) fn assign(id: &SubscriptionId, generation: i64, namespace: &str, vali
         },
         headers: headers.into_iter().map(header).collect(),
         timeout,
-        signing: signing.map(secret_key),
+        signing: signing.map(|ValidSigning { present, previous }| SigningKeys {
+            present: secret_key(present),
+            previous: previous.map(secret_key),
+        }),
         namespace: namespace.to_owned(),
         max_bytes,
         retry_status_codes: retry_status_codes.clone(),

@@ -60,7 +60,7 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
     let read = join_all(uses.iter().map(|used| read(context, namespace, used))).await;
     let mut hasher = DefaultHasher::new();
     let mut complete = true;
-    for (SecretUse { field, key, .. }, value) in uses.iter().zip(read) {
+    for (SecretUse { field, key, role }, value) in uses.iter().zip(read) {
         match value {
             Ok(Read { hash, ends_with_line_break, host }) => {
                 hash.hash(&mut hasher);
@@ -75,7 +75,12 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
             Err(error) => {
                 complete = false;
                 found.held = true;
-                found.note(Standing::Waiting { reason: reason_of(&error), message: format!("{field}: {error}") });
+                let otherwise = match role {
+                    SecretRole::SignsBesides => "; or remove the reference, if every receiver has the present key",
+                    SecretRole::Signs | SecretRole::Url | SecretRole::Header => "",
+                };
+                let message = format!("{field}: {error}{otherwise}");
+                found.note(Standing::Waiting { reason: reason_of(&error), message });
             }
         }
     }
@@ -101,17 +106,29 @@ struct Read {
 }
 
 async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
+    match read_cached(context, namespace, used).await {
+        // whoever adds a key names it right after; what was read before that must not cost a wait
+        Err(SecretError::KeyNotFound { .. }) => {
+            context.secrets.invalidate(namespace, &used.key.name);
+            read_cached(context, namespace, used).await
+        }
+        other => other,
+    }
+}
+
+async fn read_cached(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
     let key = secret_key(used.key.clone());
     // What no request could carry is found here, not when the first change is to be sent.
     let (bytes, host) = match used.role {
-        SecretRole::Signs => (context.secrets.get(namespace, &key).await?, None),
+        SecretRole::Signs | SecretRole::SignsBesides => (context.secrets.get(namespace, &key).await?, None),
         SecretRole::Header => (context.secrets.header(namespace, &key).await?.0, None),
         SecretRole::Url => {
             let (bytes, url) = context.secrets.url(namespace, &key, &context.policy).await?;
             (bytes, Some(shown_host(&url)))
         }
     };
-    let ends_with_line_break = used.role == SecretRole::Signs && bytes.as_bytes().ends_with(b"\n");
+    let ends_with_line_break =
+        matches!(used.role, SecretRole::Signs | SecretRole::SignsBesides) && bytes.as_bytes().ends_with(b"\n");
     Ok(Read { hash: content_hash(&bytes), ends_with_line_break, host })
 }
 

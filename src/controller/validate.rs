@@ -21,6 +21,7 @@ use url::Url;
 use crate::api::conditions::Reason;
 use crate::api::payload::Payload;
 use crate::api::retry::RetryPolicy;
+use crate::api::signing::{Signing, SigningKeyRef};
 use crate::api::subscription::ChangeType;
 use crate::api::unsupported::UNSUPPORTED;
 use crate::api::{WebhookSubscription, WebhookSubscriptionSpec};
@@ -38,8 +39,8 @@ pub struct Valid {
     pub changes: ChangeTypes,
     /// Where to.
     pub endpoint: ValidEndpoint,
-    /// The key requests are signed with; `None` sends them unsigned.
-    pub signing: Option<SecretKey>,
+    /// The keys requests are signed with; `None` sends them unsigned.
+    pub signing: Option<ValidSigning>,
     /// Attempts and delays.
     pub retry: ValidRetry,
     /// The largest body.
@@ -49,12 +50,14 @@ pub struct Valid {
 }
 
 impl Valid {
-    /// Every Secret key the subscription reads, the signing key first.
+    /// Every Secret key the subscription reads, the signing keys first.
     pub fn secrets(&self) -> Vec<SecretUse<'_>> {
-        let signing = self.signing.iter().map(|key| SecretUse {
-            field: "spec.signing.secretRef".to_owned(),
-            key,
-            role: SecretRole::Signs,
+        let signing = self.signing.iter().flat_map(|ValidSigning { present, previous }| {
+            let signs = |field: &str, key, role| SecretUse { field: field.to_owned(), key, role };
+            let present = signs("spec.signing.secretRef", present, SecretRole::Signs);
+            let previous =
+                previous.iter().map(move |key| signs("spec.signing.previousSecretRef", key, SecretRole::SignsBesides));
+            std::iter::once(present).chain(previous)
         });
         let url = match &self.endpoint.target {
             ValidTarget::Url(_) => None,
@@ -90,10 +93,21 @@ pub struct SecretUse<'a> {
 pub enum SecretRole {
     /// The signing key.
     Signs,
+    /// The signing key from before.
+    SignsBesides,
     /// The endpoint's URL.
     Url,
     /// A header's value.
     Header,
+}
+
+/// What requests are signed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidSigning {
+    /// The key.
+    pub present: SecretKey,
+    /// The one before; another key than the present one.
+    pub previous: Option<SecretKey>,
 }
 
 /// One kind and which objects of it.
@@ -276,9 +290,7 @@ pub fn validate(
     let endpoint = endpoint::check(&spec.endpoint, check_url, &mut problems);
     let signing = match &spec.signing {
         None => Some(None),
-        Some(signing) => {
-            problems.secret("spec.signing.secretRef", &signing.secret_ref.name, &signing.secret_ref.key).map(Some)
-        }
+        Some(given) => signing(given, &mut problems).map(Some),
     };
     let retry = retry(&spec.retry_policy, &mut problems);
     let max_bytes = max_bytes(&spec.payload, &mut problems);
@@ -298,6 +310,20 @@ fn unsupported(spec: &WebhookSubscriptionSpec, problems: &mut Problems) {
     for entry in UNSUPPORTED.iter().filter(|entry| (entry.used)(spec)) {
         problems.add(format!("spec.{}", entry.field), Reason::NotSupported, entry.message());
     }
+}
+
+fn signing(signing: &Signing, problems: &mut Problems) -> Option<ValidSigning> {
+    let Signing { secret_ref, previous_secret_ref, schemes: _ } = signing;
+    let present = problems.secret("spec.signing.secretRef", &secret_ref.name, &secret_ref.key);
+    let Some(SigningKeyRef { name, key }) = previous_secret_ref else {
+        return Some(ValidSigning { present: present?, previous: None });
+    };
+    let path = "spec.signing.previousSecretRef";
+    let previous = problems.secret(path, name, key);
+    if previous.is_some() && previous == present {
+        problems.invalid(path, "must not be the key of secretRef; name the key that was used before, or remove it");
+    }
+    Some(ValidSigning { present: present?, previous: Some(previous?) })
 }
 
 fn changes(wanted: &[ChangeType], problems: &mut Problems) -> ChangeTypes {

@@ -19,12 +19,15 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER
 use reqwest::{Client, Response};
 use url::Url;
 
-use super::endpoint::{Endpoint, HeaderSource, Target, reserved};
+use super::endpoint::{Endpoint, HeaderSource, SigningKeys, Target, reserved};
 use super::secrets::{SecretError, Secrets};
 use super::url::shown_host;
 use super::{client, fault};
 
 const X_SIGNATURE_256: HeaderName = HeaderName::from_static("x-signature-256");
+/// A header of its own: a second line of the one above would reach receivers as one value, joined by a comma, which none
+/// of them verifies.
+const X_SIGNATURE_256_PREVIOUS: HeaderName = HeaderName::from_static("x-signature-256-previous");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 
@@ -120,10 +123,13 @@ impl Courier {
     async fn request(&self, endpoint: &Endpoint, event: &Event) -> Result<reqwest::Request, NotStarted> {
         let url = self.url(endpoint).await?;
         let mut headers = self.own_headers(endpoint).await?;
-        let key = match &endpoint.signing {
-            Some(key) => Some(self.secrets.get(&endpoint.namespace, key).await?),
-            None => None,
-        };
+        let mut keys = Vec::new();
+        if let Some(SigningKeys { present, previous }) = &endpoint.signing {
+            keys.push((X_SIGNATURE_256, self.secrets.get(&endpoint.namespace, present).await?));
+            if let Some(previous) = previous {
+                keys.push((X_SIGNATURE_256_PREVIOUS, self.secrets.get(&endpoint.namespace, previous).await?));
+            }
+        }
         let options = RenderOptions { max_bytes: endpoint.max_bytes, object: Object::Full };
         let rendered = event::render(event, &options).map_err(|error| NotStarted::Failed(not_rendered(&error)))?;
 
@@ -131,8 +137,8 @@ impl Courier {
         headers.insert(USER_AGENT, HeaderValue::from_static(client::USER_AGENT));
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from((self.wall_ms)().div_euclid(1000)));
         headers.insert(WEBHOOK_ID, ours(&rendered.event_id)?);
-        if let Some(key) = key {
-            headers.insert(X_SIGNATURE_256, ours(&event::x_signature_256(key.as_bytes(), &rendered.body))?);
+        for (name, key) in keys {
+            headers.insert(name, ours(&event::x_signature_256(key.as_bytes(), &rendered.body))?);
         }
         let mut request = reqwest::Request::new(endpoint.method.into(), url);
         *request.headers_mut() = headers;

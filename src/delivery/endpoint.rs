@@ -22,8 +22,8 @@ pub struct Endpoint {
     pub headers: Vec<HeaderEntry>,
     /// For one attempt as a whole: name, connection, TLS, request and the head of the answer.
     pub timeout: Duration,
-    /// The key that signs; unsigned when there is none.
-    pub signing: Option<SecretKey>,
+    /// The keys that sign; unsigned when there are none.
+    pub signing: Option<SigningKeys>,
     /// The namespace of every Secret named here.
     pub namespace: String,
     /// Bodies above this are sent without the object.
@@ -33,7 +33,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Every Secret key that a request needs: the signing key first, then the URL's, then the headers'.
+    /// Every Secret key that a request needs: the signing keys first, then the URL's, then the headers'.
     pub fn secret_keys(&self) -> impl Iterator<Item = &SecretKey> {
         let url = match &self.target {
             Target::Url(_) => None,
@@ -43,7 +43,8 @@ impl Endpoint {
             HeaderSource::Secret(key) => Some(key),
             HeaderSource::Literal(_) => None,
         });
-        self.signing.iter().chain(url).chain(headers)
+        let signing = self.signing.iter().flat_map(|keys| std::iter::once(&keys.present).chain(&keys.previous));
+        signing.chain(url).chain(headers)
     }
 }
 
@@ -60,6 +61,15 @@ impl fmt::Debug for Endpoint {
             .field("retry_status_codes", &self.retry_status_codes)
             .finish()
     }
+}
+
+/// What requests are signed with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SigningKeys {
+    /// The key.
+    pub present: SecretKey,
+    /// The one before, while receivers change over: it signs each request besides.
+    pub previous: Option<SecretKey>,
 }
 
 /// Where the URL comes from; it is checked against the address policy again right before each request.
@@ -155,7 +165,7 @@ pub struct SecretKey {
 }
 
 /// Headers that belong to the connection or to us; admission refuses the same ones.
-pub const RESERVED: [&str; 20] = [
+pub const RESERVED: [&str; 21] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -176,6 +186,7 @@ pub const RESERVED: [&str; 20] = [
     "webhook-timestamp",
     "x-signature",
     "x-signature-256",
+    "x-signature-256-previous",
 ];
 
 /// Whether a header is ours, or HTTP's own, and thus not for a subscription to set: what describes the body, the
@@ -203,7 +214,10 @@ mod tests {
                 },
             ],
             timeout: Duration::from_secs(10),
-            signing: Some(SecretKey { name: "signing".into(), key: "secret".into() }),
+            signing: Some(SigningKeys {
+                present: SecretKey { name: "signing".into(), key: "secret".into() },
+                previous: Some(SecretKey { name: "before".into(), key: "secret".into() }),
+            }),
             namespace: "shop".into(),
             max_bytes: 262_144,
             retry_status_codes: vec![429],
@@ -214,7 +228,8 @@ mod tests {
     fn debug_shows_no_header_value_path_or_query() {
         let shown = format!("{:?}", endpoint("https://u:pw-hush@partner.example:8443/hush/path?token=hush"));
         assert!(!shown.contains("hush"), "{shown}");
-        for wanted in ["partner.example:8443", "authorization", "x-api-key", "partner", "api-key", "signing"] {
+        for wanted in ["partner.example:8443", "authorization", "x-api-key", "partner", "api-key", "signing", "before"]
+        {
             assert!(shown.contains(wanted), "{wanted} is missing in {shown}");
         }
     }
@@ -223,9 +238,9 @@ mod tests {
     fn every_secret_a_request_needs_is_named() {
         let mut endpoint = endpoint("https://h/");
         let names = |endpoint: &Endpoint| endpoint.secret_keys().map(|key| key.name.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&endpoint), ["signing", "partner"]);
+        assert_eq!(names(&endpoint), ["signing", "before", "partner"]);
         endpoint.target = Target::Secret { key: SecretKey { name: "hook".into(), key: "url".into() }, host: None };
-        assert_eq!(names(&endpoint), ["signing", "hook", "partner"]);
+        assert_eq!(names(&endpoint), ["signing", "before", "hook", "partner"]);
     }
 
     #[test]

@@ -58,15 +58,24 @@ pub async fn look_up(cluster: &Cluster, spec: &WebhookSubscriptionSpec) -> Vec<R
             message,
         });
     }
-    let signing = spec.signing.iter().map(|signing| {
-        ("spec.signing.secretRef".to_owned(), signing.secret_ref.name.as_str(), signing.secret_ref.key.as_str())
+    let signing = spec.signing.iter().flat_map(|signing| {
+        let present = ("spec.signing.secretRef".to_owned(), &*signing.secret_ref.name, &*signing.secret_ref.key);
+        let previous = signing
+            .previous_secret_ref
+            .iter()
+            .map(|previous| ("spec.signing.previousSecretRef".to_owned(), &*previous.name, &*previous.key));
+        std::iter::once(present).chain(previous)
+    });
+    let url = spec.endpoint.url_from.iter().map(|from| {
+        let reference = &from.secret_key_ref;
+        ("spec.endpoint.urlFrom.secretKeyRef".to_owned(), &*reference.name, &*reference.key)
     });
     let headers = spec.endpoint.headers.iter().enumerate().filter_map(|(index, header)| {
         let reference = &header.value_from.as_ref()?.secret_key_ref;
         let field = format!("spec.endpoint.headers[{index}].valueFrom.secretKeyRef");
         Some((field, reference.name.as_str(), reference.key.as_str()))
     });
-    for (field, name, key) in signing.chain(headers) {
+    for (field, name, key) in signing.chain(url).chain(headers) {
         let (state, message) = secret(cluster, name, key).await;
         found.push(Reference { field, kind: "Secret".to_owned(), name: name.to_owned(), state, message });
     }

@@ -19,6 +19,7 @@ mod operation;
 mod outage;
 mod payload;
 mod retries;
+mod rotation;
 mod secrets;
 mod slice;
 mod status;

@@ -224,6 +224,14 @@ pub fn refused() -> Vec<Case> {
         "must be a key of the Secret",
         json!({"signing": {"secretRef": {"name": "a", "key": ".."}}}),
     );
+    let previous = |previous: &Value| json!({"signing": {"secretRef": {"name": "a"}, "previousSecretRef": previous}});
+    case("spec.signing.previousSecretRef.name", "must be the name of a Secret", previous(&json!({"name": "A_b"})));
+    case(
+        "spec.signing.previousSecretRef.key",
+        "must be a key of the Secret",
+        previous(&json!({"name": "b", "key": "a/b"})),
+    );
+    case("spec.signing.previousSecretRef", "must not be the key of secretRef", previous(&json!({"name": "a"})));
     // retries and payload
     case("spec.retryPolicy.maxRetries", "0", retry(&json!({"maxRetries": -1})));
     case("spec.retryPolicy.maxRetries", "20", retry(&json!({"maxRetries": 21})));

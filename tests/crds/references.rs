@@ -25,9 +25,13 @@ struct Reference {
     put: fn(Value) -> Value,
 }
 
-const REFERENCES: [Reference; 4] = [
+const REFERENCES: [Reference; 5] = [
     Reference { path: "serviceAccountName", put: |name| json!({"serviceAccountName": name["name"]}) },
     Reference { path: "signing.secretRef", put: |secret| json!({"signing": {"secretRef": secret}}) },
+    Reference {
+        path: "signing.previousSecretRef",
+        put: |secret| json!({"signing": {"secretRef": {"name": "present"}, "previousSecretRef": secret}}),
+    },
     Reference {
         path: "endpoint.urlFrom.secretKeyRef",
         put: |mut secret| {

@@ -98,7 +98,7 @@ mod tests {
                     {"name": "a", "valueFrom": reference("a")}, {"name": "b", "valueFrom": reference("b")},
                     {"name": "c", "value": "literal"},
                 ]},
-                "signing": {"secretRef": {"name": "signing"}},
+                "signing": {"secretRef": {"name": "signing"}, "previousSecretRef": {"name": "before"}},
             },
         });
         let subscription = serde_json::from_value(object).unwrap();
@@ -114,6 +114,7 @@ mod tests {
                 Question::Collection(Verb::Watch, core),
                 Question::Collection(Verb::List, apps.clone()),
                 Question::Collection(Verb::Watch, apps),
+                Question::Secret("before".to_owned()),
                 Question::Secret("partner".to_owned()),
                 Question::Secret("signing".to_owned()),
             ]

@@ -46,7 +46,7 @@ fn every_part_of_the_spec_comes_out_checked() {
     let mut spec = spec();
     spec["suspend"] = true.into();
     spec["changeTypes"] = json!(["Removed"]);
-    spec["signing"] = json!({"secretRef": {"name": "hook"}});
+    spec["signing"] = json!({"secretRef": {"name": "hook"}, "previousSecretRef": {"name": "hook", "key": "before"}});
     spec["endpoint"]["method"] = "PATCH".into();
     spec["endpoint"]["headers"] = json!([
         {"name": "X-Literal", "value": "v"},
@@ -59,11 +59,19 @@ fn every_part_of_the_spec_comes_out_checked() {
     assert!(valid.suspended);
     assert_eq!(valid.changes, ChangeTypes { new: false, updated: false, removed: true });
     let key = |key: &str| SecretKey { name: "hook".to_owned(), key: key.to_owned() };
-    assert_eq!(valid.signing, Some(key("secret")));
+    assert_eq!(valid.signing, Some(ValidSigning { present: key("secret"), previous: Some(key("before")) }));
     let used: Vec<_> = valid.secrets().into_iter().map(|used| (used.field, used.key.clone(), used.role)).collect();
     let header = "spec.endpoint.headers[1].valueFrom.secretKeyRef".to_owned();
     let signing = "spec.signing.secretRef".to_owned();
-    assert_eq!(used, [(signing, key("secret"), SecretRole::Signs), (header, key("token"), SecretRole::Header)]);
+    let previous = "spec.signing.previousSecretRef".to_owned();
+    assert_eq!(
+        used,
+        [
+            (signing, key("secret"), SecretRole::Signs),
+            (previous, key("before"), SecretRole::SignsBesides),
+            (header, key("token"), SecretRole::Header)
+        ]
+    );
     assert_eq!(valid.endpoint.headers[0].name, "x-literal");
     assert_eq!(valid.endpoint.headers[1].value, ValidHeaderValue::Secret(key("token")));
     assert_eq!(valid.retry.retry_statuses, BTreeSet::from([429]));

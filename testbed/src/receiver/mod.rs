@@ -24,7 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::request::sign;
 pub use self::{
     reply::Reply,
-    request::{Request, max_in_flight, verify},
+    request::{Request, max_in_flight, verify, verify_header},
 };
 use crate::error::{Context, Error, Result};
 

@@ -95,14 +95,19 @@ pub fn max_in_flight<K: Eq + Hash>(requests: &[Request], key: impl Fn(&Request) 
 /// Checks `X-Signature-256` over the raw body, as the contract's samples do, and gives the body. The HMAC is this
 /// crate's own (RFC 2104 over SHA-256), so that it cannot share a mistake with the code that signs.
 pub fn verify(request: &Request, key: &[u8]) -> Result<serde_json::Value> {
-    let mut values = request.header_values("X-Signature-256");
+    verify_header(request, "X-Signature-256", key)
+}
+
+/// The same for a signature in another header.
+pub fn verify_header(request: &Request, header: &str, key: &[u8]) -> Result<serde_json::Value> {
+    let mut values = request.header_values(header);
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(Error::new("failed to verify: X-Signature-256 is not there exactly once"));
+        return Err(Error::new(format!("failed to verify: {header} is not there exactly once")));
     };
     let expected = sign(&request.body, key);
     // compared as bytes: upper-case digits or surrounding space are a mistake of the sender
     if value.as_ref() != expected.as_bytes() {
-        return Err(Error::new("failed to verify: X-Signature-256 does not match the body"));
+        return Err(Error::new(format!("failed to verify: {header} does not match the body")));
     }
     request.json()
 }

@@ -10,6 +10,10 @@ fn secret(name: &str, key: &str) -> SecretKey {
     SecretKey { name: name.into(), key: key.into() }
 }
 
+fn signing(name: &str, key: &str) -> SigningKeys {
+    SigningKeys { present: secret(name, key), previous: None }
+}
+
 fn literal(name: &str, value: &'static str) -> HeaderEntry {
     let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
     HeaderEntry { name, value: HeaderSource::Literal(HeaderValue::from_static(value)) }
@@ -31,7 +35,7 @@ async fn the_body_is_sent_as_it_was_signed_with_the_contracts_headers() {
     let (api, server, courier) = scene().await;
     api.put("signing", &[("secret", b"s3cr3t\n")]);
     let mut endpoint = endpoint(&server.url());
-    endpoint.signing = Some(secret("signing", "secret"));
+    endpoint.signing = Some(signing("signing", "secret"));
     assert_eq!(courier.attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 204 });
     let request = &server.requests()[0];
     assert_eq!(request.line, "POST /hook HTTP/1.1");
@@ -50,6 +54,25 @@ async fn the_body_is_sent_as_it_was_signed_with_the_contracts_headers() {
 }
 
 #[tokio::test]
+async fn while_there_is_a_previous_key_a_second_header_has_the_signature_made_with_it() {
+    let (api, server, courier) = scene().await;
+    api.put("signing", &[("secret", b"new")]);
+    let mut endpoint = endpoint(&server.url());
+    let previous = Some(secret("before", "secret"));
+    endpoint.signing = Some(SigningKeys { present: secret("signing", "secret"), previous });
+    // a receiver that still has the old key would refuse it
+    assert!(unsent(courier.attempt(&endpoint, &event()).await.outcome).contains("Secret shop/before not found"));
+    assert_eq!(server.connections(), 0);
+    api.put("before", &[("secret", b"old")]);
+    courier.secrets.invalidate("shop", "before");
+    assert_eq!(courier.attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 204 });
+    let request = &server.requests()[0];
+    for (name, key) in [("x-signature-256", b"new"), ("x-signature-256-previous", b"old")] {
+        assert_eq!(request.header(name), Some(&event::x_signature_256(key, &request.body)[..]), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_sent_by_a_replica_that_lost_its_lease_while_it_read_a_secret() {
     let (api, server, _) = scene().await;
     api.put("signing", &[("secret", b"s3cr3t")]);
@@ -60,7 +83,7 @@ async fn nothing_is_sent_by_a_replica_that_lost_its_lease_while_it_read_a_secret
     let leads = Arc::new(move || read.reads() == 0);
     let courier = Courier::new(http, Secrets::new(api.client()), policy, wall_ms, leads.clone());
     let mut endpoint = endpoint(&server.url());
-    endpoint.signing = Some(secret("signing", "secret"));
+    endpoint.signing = Some(signing("signing", "secret"));
     assert!(leads());
     assert!(unsent(courier.attempt(&endpoint, &event()).await.outcome).contains("does not hold the Lease"));
     assert_eq!((api.reads(), server.connections()), (1, 0));
@@ -141,7 +164,7 @@ async fn nothing_is_sent_unsigned_while_the_secret_the_key_or_the_value_is_missi
         ("down", "secret", "failed to read Secret shop/down"),
     ] {
         let mut endpoint = endpoint(&server.url());
-        endpoint.signing = Some(secret(name, key));
+        endpoint.signing = Some(signing(name, key));
         let message = unsent(courier.attempt(&endpoint, &event()).await.outcome);
         assert!(message.contains(wanted), "{message}");
         endpoint.signing = None;
@@ -178,7 +201,7 @@ async fn a_binary_signing_key_signs() {
     let (api, server, courier) = scene().await;
     api.put("signing", &[("secret", &[0xff, 0, 0xfe])]);
     let mut endpoint = endpoint(&server.url());
-    endpoint.signing = Some(secret("signing", "secret"));
+    endpoint.signing = Some(signing("signing", "secret"));
     courier.attempt(&endpoint, &event()).await;
     let request = &server.requests()[0];
     assert_eq!(request.header("x-signature-256"), Some(&event::x_signature_256(&[0xff, 0, 0xfe], &request.body)[..]));
