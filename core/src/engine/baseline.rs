@@ -29,6 +29,7 @@ impl Engine {
 
     /// The list of a kind is complete as of `rv`, for this subscription's part of it.
     pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
+        self.settle_doubts(now, id, kind, rv);
         self.complete(now, id, kind, |slot| is_absent(unreadable, slot).then_some(rv), rv);
         if let Some(Subscription { desk, .. }) = self.subscriptions.get_mut(id) {
             desk.recounted.remove(kind);

@@ -50,7 +50,8 @@ impl Subscription {
                 Shown::Unknown | Shown::Unseen => {}
             }
         }
-        desk.ended.forget();
+        desk.ended.clear();
+        desk.doubts.clear();
         desk.recounted = desk.baselines.keys().cloned().collect();
         for baseline in desk.baselines.values_mut() {
             match baseline {
