@@ -65,7 +65,10 @@ impl World {
                 let watch = &mut self.leaders[current].watches[usize::from(kind) % KINDS];
                 // A list cannot lose a part and still be complete.
                 if let Some(SourceEvent::Upsert(_) | SourceEvent::Deleted { .. }) = watch.back() {
-                    watch.pop_back();
+                    let swallowed = watch.pop_back();
+                    if let Some(SourceEvent::Upsert(row)) = swallowed {
+                        self.swallowed.insert(number_of(&row.uid));
+                    }
                 }
             }
             Step::Move { kind, busy, behind } => {
