@@ -224,7 +224,13 @@ impl Slot {
 
     /// The newest version that was acknowledged or may have been sent.
     pub fn highest_rv(&self) -> u64 {
-        self.acked.map_or(0, |acked| acked.rv).max(self.sending.map_or(0, |sending| sending.rv))
+        let declared = self.sending.map_or(0, |sending| sending.rv);
+        // What is under way may tell the declared content in a later version; without a version nor has that one.
+        let under_way = match self.declared.as_ref().and_then(|declared| declared.subject.as_ref()) {
+            Some(Subject::Present(row)) if declared > 0 => row.rv,
+            Some(Subject::Present(_) | Subject::Absent(_)) | None => 0,
+        };
+        self.acked.map_or(0, |acked| acked.rv).max(declared).max(under_way)
     }
 
     /// What the slot needs. `mark` is the version up to which rows are adopted; `resync` what must be told again.
