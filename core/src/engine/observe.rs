@@ -208,5 +208,6 @@ impl Slot {
             (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen) => false,
         };
         self.shown = shown;
+        self.confirmed = 0;
     }
 }

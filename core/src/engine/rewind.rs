@@ -39,6 +39,7 @@ impl Subscription {
         }
         let Self { slots, desk } = self;
         for slot in slots.values_mut() {
+            slot.confirmed = 0;
             if let Some(acked) = &mut slot.acked {
                 acked.rv = 0;
             }

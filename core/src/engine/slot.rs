@@ -125,6 +125,8 @@ pub(super) struct Slot {
     pub sending: Option<Sending>,
     pub parked: Option<Parked>,
     pub shown: Shown,
+    /// A list of this version showed the object as it is shown; zero if that adds nothing to what the row says.
+    pub confirmed: u64,
     pub by: ObservedBy,
     /// When the change that is told next was noticed; wall clock.
     pub detected_at: i64,
@@ -159,6 +161,7 @@ impl Slot {
             sending: None,
             parked: None,
             shown: Shown::Unseen,
+            confirmed: 0,
             by: ObservedBy::Relist,
             detected_at: noticed_at,
             owed_since: None,
@@ -259,7 +262,7 @@ impl Slot {
         };
         want(Facts {
             membership,
-            behind: rv < self.highest_rv() && !broken(Rule::StaleRowsAreHeld),
+            behind: rv.max(self.confirmed) < self.highest_rv() && !broken(Rule::StaleRowsAreHeld),
             parked,
             sending: self.sending.is_some(),
             acked,

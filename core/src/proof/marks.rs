@@ -243,6 +243,8 @@ marks! {
     RowBeforeItsEnd,
     /// A list shows an object that was taken for gone.
     EndDisproved,
+    /// A list shows that what was declared, or acknowledged, as of a later version was an error.
+    ShownConfirmed,
     /// A row is of an object whose name a newer one has by now.
     RowOfPredecessor,
     /// A row proves it of one that another source had shown.

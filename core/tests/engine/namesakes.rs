@@ -252,6 +252,27 @@ fn what_was_taken_for_gone_is_told_again_once_a_list_that_is_no_older_shows_it()
 }
 
 #[test]
+fn an_end_that_was_declared_in_error_holds_nothing_up_once_a_list_shows_the_object_even_after_a_takeover() {
+    for takeover in [false, true] {
+        let mut rig = Rig::new();
+        let there = Seen::Selected(rig.row(&config_map(), "a", "a", 1));
+        rig.see(S, &config_map(), "a", there.clone());
+        rig.answer("a", ok());
+        rig.see(S, &config_map(), "a", Seen::Gone { rv: 5_000 });
+        assert_eq!(rig.told("a").last(), Some(&(Removed, None)));
+        if takeover {
+            rig.take_over();
+        } else {
+            rig.answer("a", status(500));
+        }
+        rig.see(S, &config_map(), "a", there);
+        rig.synced_at(S, &config_map(), 5_000);
+        rig.run_for(10_000);
+        assert_eq!(rig.told("a").last(), Some(&(New, Some(1))), "after a takeover: {takeover}");
+    }
+}
+
+#[test]
 fn what_is_gone_after_all_is_not_told_again() {
     let mut rig = Rig::new();
     let old = rig.row(&config_map(), "a", "a", 1);

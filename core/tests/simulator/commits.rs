@@ -172,7 +172,7 @@ impl World {
                 let end = *change == Change::Removed;
                 let needless = *change == Change::Updated && self.has_it(number, object, *rv, entry(object), resync);
                 assert!(!needless, "told again, and the endpoint has acknowledged just that");
-                let not_shown = self.swallowed.contains(&number_of(&object.uid));
+                let not_shown = self.overlooked.contains(&number_of(&object.uid));
                 let there = self.was_always_selected(number, object) && !not_shown;
                 assert!(!end || !there, "told to be gone, and always was there");
                 if let Some(entry) = entry(object) {

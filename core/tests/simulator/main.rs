@@ -89,8 +89,8 @@ fn for_the_model(schedule: &mut Schedule) -> bool {
     setup.strangers = false;
     schedule.steps.retain(|step| match step {
         Step::Edit { edit, .. } | Step::EditedWhileDown { edit, .. } => !matches!(edit, Edit::Resync { .. }),
-        // A source that is behind is not in the model.
-        Step::SetBack { .. } | Step::Move { .. } => false,
+        // Sources that are behind or do not say all are not in the model.
+        Step::SetBack { .. } | Step::Move { .. } | Step::Overlook { .. } => false,
         _ => true,
     });
     setup.changes == ChangeTypes::ALL && !setup.change_types

@@ -62,8 +62,8 @@ pub struct World {
     pub now: Now,
     pub rv: u64,
     pub was_set_back: bool,
-    /// Objects that a watch did not show although it went on: who had shown them before is not confirmed by it.
-    pub swallowed: BTreeSet<usize>,
+    /// Objects that a list or a watch did not show although they were there: it seems to prove that they are gone.
+    pub overlooked: BTreeSet<usize>,
     pub uids: Uids,
     /// How many leaders there were.
     pub claims: u64,
@@ -116,7 +116,7 @@ impl World {
             now: Now { mono: 0, wall: 1_800_000_000_000 },
             rv: 10,
             was_set_back: false,
-            swallowed: BTreeSet::new(),
+            overlooked: BTreeSet::new(),
             uids: Uids(0),
             claims: 0,
             kinds: [
@@ -255,6 +255,7 @@ impl World {
             | Step::BrokenList { .. }
             | Step::Swallow { .. }
             | Step::Garble { .. }
+            | Step::Overlook { .. }
             | Step::Move { .. } => self.watch(step),
             Step::Answer { old, pick, answer } => self.answer_one(old, pick, answer),
             Step::Arrive { pick } => self.arrive_late(pick),
