@@ -217,7 +217,8 @@ impl World {
                     assert!(*rv <= mark.rv, "adopted although it is newer than the baseline");
                 }
                 let known = entry(object).is_some();
-                let noted = self.setup.room == u64::MAX;
+                // What a list leaves out is not owed any more, and may be back before the baseline is closed.
+                let noted = self.setup.room == u64::MAX && !self.overlooked.contains(&number_of(&object.uid));
                 let track = self.endpoints[number].track(number_of(&object.uid));
                 // What is kept out for want of room cannot be noted as owed either.
                 assert!(known || !usual || !noted || !track.promised, "it was owed as New, and adopted");
