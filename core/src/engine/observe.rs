@@ -152,8 +152,9 @@ impl Subscription {
         match self.slots.get(key).map(|slot| &slot.shown) {
             Some(Shown::Gone { rv: end }) if *end > rv => Standing::BeforeItsEnd(*end),
             Some(Shown::Selected { rv: seen, .. } | Shown::Deselected { rv: seen }) if *seen > rv => Standing::Outdated,
-            Some(Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. }) => Standing::News,
-            Some(Shown::Unknown | Shown::Unseen) => Standing::News,
+            Some(
+                Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen,
+            ) => Standing::News,
             None => self.desk.ended.after(key, rv).map_or(Standing::News, Standing::BeforeItsEnd),
         }
     }
