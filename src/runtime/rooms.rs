@@ -136,19 +136,22 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     };
     match config.ledger {
         LedgerKind::Kubernetes => {
-            let lease = lease.clone();
+            let leads = lease.clone();
             let store = Kubernetes::new(ledger::Setting {
                 client: client.clone(),
                 namespace: config.own_namespace(),
                 holder: u64::from(random()) << 32 | u64::from(random()),
-                is_leader: Arc::new(move || lease.is_valid()),
+                is_leader: Arc::new(move || leads.is_valid()),
                 metrics: metrics.ledger,
             });
-            drive(Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs), tasks).await?;
+            let store = Arc::new(store);
+            mind_restores(lease.clone(), Arc::clone(&store), tasks);
+            drive(Driver::claim(settings, store, courier, metrics.delivery, inputs), tasks).await?;
         }
         LedgerKind::Memory => {
             tracing::warn!("the ledger is in memory: a restart forgets what was acknowledged and what is owed");
             let store = Arc::new(Memory::default());
+            mind_restores(lease.clone(), Arc::clone(&store), tasks);
             drive(Driver::claim(settings, store, courier, metrics.delivery, inputs), tasks).await?;
         }
     }
@@ -204,6 +207,17 @@ async fn drive<S: LedgerStore>(
     let driver = claim.await.map_err(RoomsError::Ledger)?;
     tasks.spawn(Stage::Work, "driver", |_| driver.run());
     Ok(())
+}
+
+/// Watches that went on would wait for versions that were given once already, and the ledger may be an old one: the next
+/// leader begins with lists, and makes up for what was lost.
+fn mind_restores<S: LedgerStore>(lease: Lease, store: Arc<S>, tasks: &mut Tasks) {
+    tasks.spawn(Stage::Work, "ledger", |stop| async move {
+        tokio::select! {
+            () = lease.set_back() => Err(store.set_back().await),
+            () = stop.cancelled() => Ok(()),
+        }
+    });
 }
 
 /// What endpoints may be, from the command line and from where we run.

@@ -275,7 +275,7 @@ impl ControlPlane {
         let mut command = Command::new(&self.tools.etcd);
         command
             .arg("--data-dir")
-            .arg(self.scratch.path().join("etcd"))
+            .arg(self.storage())
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
             // there are no peers; port 0 is any free one
             .args(["--listen-peer-urls", "http://127.0.0.1:0"])
@@ -295,6 +295,11 @@ impl ControlPlane {
         let child = self.run_api_server("kube-apiserver", self.port, self.etcd_address()).await?;
         *self.api_server.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         Ok(())
+    }
+
+    /// Where etcd's data is.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.scratch.path().join("etcd")
     }
 
     /// Where etcd listens.

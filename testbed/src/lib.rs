@@ -8,6 +8,7 @@
 //! | [`scratch`] | temporary folders that do not pile up |
 //! | [`control_plane`] | etcd and kube-apiserver on loopback, clients, tokens, kubectl |
 //! | [`second`] | a second API server on the same etcd, with a view that can be frozen |
+//! | [`storage`] | etcd's data as it was some time ago |
 //! | [`link`] | a way for TCP connections that can be frozen |
 //! | [`manifests`] | server-side apply of YAML files |
 //! | [`helm`] | helm 4: rendering charts, installing them |
@@ -54,6 +55,7 @@ pub mod receiver;
 pub mod rounds;
 pub mod scratch;
 pub mod second;
+pub mod storage;
 pub mod tally;
 pub mod tenant;
 pub mod tools;
