@@ -43,6 +43,7 @@ const PACE: u32 = 20;
 const WRITERS: usize = 8;
 /// Nearly what a ConfigMap may hold.
 const LARGE: usize = 1_000_000;
+const LARGE_EVERY: Duration = Duration::from_millis(200);
 
 /// Prints a table, and the ratio of the two.
 pub async fn run(subscriptions: u32) -> Result<()> {
@@ -123,11 +124,13 @@ async fn busy(control_plane: &ControlPlane, made: &AtomicUsize) -> Result<()> {
     Ok(())
 }
 
-/// Changes of one large object, one after the other.
+/// Changes of one large object at an even pace: etcd keeps every version for a while, and holds 2 GiB.
 async fn large(control_plane: &ControlPlane) -> Result<()> {
     let api: Api<ConfigMap> = Api::namespaced(control_plane.client().await?, NOISY);
     let params = PatchParams::apply("load").force();
+    let mut pace = tokio::time::interval(LARGE_EVERY);
     for n in 0_u64.. {
+        pace.tick().await;
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"},
             "data": {"n": n.to_string(), "filler": "x".repeat(LARGE)}});
         let patched = api.patch("large", &params, &Patch::Apply(object)).await;
