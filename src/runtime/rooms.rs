@@ -24,8 +24,10 @@ use super::telemetry::chain;
 use crate::controller::{self, Authorization, Authorizer, Context, Roster, Scope};
 use crate::delivery::attempt::Courier;
 use crate::delivery::client;
+use crate::delivery::clients::Clients;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
 use crate::delivery::secrets::Secrets;
+use crate::delivery::services::Services;
 use crate::ledger::{Kubernetes, LedgerStore, Memory};
 use crate::watch::{Connection, MakeClient, Past, Report, Sources};
 use crate::{delivery, ledger, status, watch};
@@ -105,7 +107,9 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let secrets = Secrets::new(client.clone());
     let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
     let wall_ms = || jiff::Timestamp::now().as_millisecond();
-    let courier = Courier::new(http, secrets.clone(), Arc::clone(&policy), wall_ms, lease.gate());
+    let services = Services::new(client.clone());
+    let clients = Clients::new(http);
+    let courier = Courier::new(clients, secrets.clone(), services.clone(), Arc::clone(&policy), wall_ms, lease.gate());
     // From its first turn on: claiming the ledger takes as long as it takes.
     let (heartbeat, liveness) = (OnceLock::new(), liveness.clone());
     let inputs = driver::Inputs {
@@ -188,7 +192,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     };
     let roster = Roster::new(
         client,
-        Context { sources, secrets, policy, scope: Scope::of(config.watch_namespace.clone()), authorization },
+        Context { sources, secrets, services, policy, scope: Scope::of(config.watch_namespace.clone()), authorization },
         inputs,
     );
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));

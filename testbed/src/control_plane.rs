@@ -314,13 +314,17 @@ impl ControlPlane {
         // the first one's log is the one that is looked at
         let audit_log = if port == self.port { "audit.log".to_owned() } else { format!("{name}-audit.log") };
         let mut command = Command::new(&self.tools.kube_apiserver);
+        // Services' addresses are this machine's, so that a receiver can listen where a Service is: no kube-proxy runs
         command
             .arg(format!("--etcd-servers=http://{etcd}"))
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
             .arg(format!("--secure-port={port}"))
             .args([file("cert-dir", "certs"), file("tls-cert-file", "server.crt")])
             .arg(file("tls-private-key-file", "server.key"))
-            .args(["--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/24"])
+            .args([
+                "--service-account-issuer=https://kubernetes.default.svc",
+                "--service-cluster-ip-range=127.0.96.0/24",
+            ])
             .arg(file("service-account-signing-key-file", "service-account.key"))
             .arg(file("service-account-key-file", "service-account.pub"))
             .args(["--authorization-mode=RBAC", &file("token-auth-file", "tokens.csv")])

@@ -21,6 +21,7 @@ mod outage;
 mod payload;
 mod retries;
 mod secrets;
+mod service;
 mod slice;
 mod status;
 mod suspend;

@@ -104,6 +104,21 @@ impl AddressPolicy {
         }
     }
 
+    /// Whether this ClusterIP of a Service may be dialled, for somebody of that Service's namespace. It is private as a rule,
+    /// and who may create Services there may reach it anyway; but the API server, the operator itself and what is forbidden
+    /// stay so, whatever range a cluster gives its Services.
+    pub fn check_service(&self, ip: IpAddr) -> Result<(), Refused> {
+        match self.check(ip) {
+            Ok(()) | Err(Refused::Private { .. }) => Ok(()),
+            Err(
+                refused @ (Refused::Forbidden { .. }
+                | Refused::Denied { .. }
+                | Refused::Excluded { .. }
+                | Refused::NoAddress),
+            ) => Err(refused),
+        }
+    }
+
     /// Whether all of a name's addresses may be dialled; none at all, or a single bad one, refuses the name: which of them
     /// would be dialled is not for a guard to bet on.
     pub fn check_all(&self, ips: &[IpAddr]) -> Result<(), Refused> {
