@@ -38,7 +38,7 @@ pub enum Command {
     /// Run the operator until SIGTERM or SIGINT
     ///
     /// Logs go to standard error. The first signal stops the operator within the grace period, a second one at once.
-    Operator(OperatorConfig),
+    Operator(Box<OperatorConfig>),
     /// Print the CustomResourceDefinitions as YAML
     Crds(CrdsConfig),
 }

@@ -21,8 +21,8 @@ pub fn of_v4(target: Ipv4Addr) -> BTreeSet<String> {
     }
     spellings.insert(plain.replace('1', "\u{2460}").replace('2', "\u{b2}"));
     spellings.insert(plain.replace('.', ".\u{ad}"));
-    spellings.insert(plain.bytes().map(|byte| format!("%{byte:02x}")).collect());
-    spellings.insert(plain.bytes().map(|byte| format!("%{byte:02X}")).collect());
+    spellings.insert(plain.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat());
+    spellings.insert(plain.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat());
     spellings.extend(["%2e", "%2E", "%E3%80%82"].map(|dot| plain.replace('.', dot)));
     let dotted: Vec<String> = spellings.iter().map(|spelling| format!("{spelling}.")).collect();
     spellings.extend(dotted);

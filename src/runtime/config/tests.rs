@@ -6,7 +6,7 @@ use super::*;
 fn operator(arguments: &[&str]) -> Result<OperatorConfig, String> {
     let all = ["changehook", "operator"].iter().chain(arguments).map(OsString::from);
     match Cli::from_arguments(all) {
-        Ok(Cli { command: Command::Operator(config) }) => Ok(config),
+        Ok(Cli { command: Command::Operator(config) }) => Ok(*config),
         Ok(Cli { command: Command::Crds(_) }) => unreachable!("the arguments say operator"),
         Err(e) => Err(e.to_string()),
     }

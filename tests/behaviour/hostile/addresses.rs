@@ -77,8 +77,13 @@ async fn proxies_in_the_environment_are_ignored_and_the_api_server_hosts_and_ran
     world.config_map("thing", json!({"n": "1"})).await;
     world.requests("direct", 1).await;
     let refused = async |world: &World, remedy: &str| {
-        let ready = world.condition("direct", "Ready", "False", "AddressRefused").await;
-        assert!(ready["message"].as_str().is_some_and(|message| message.contains(remedy)), "{ready}");
+        let refused = |object: &Value| {
+            condition(object, "Ready").is_some_and(|ready| {
+                ready["reason"] == "AddressRefused"
+                    && ready["message"].as_str().is_some_and(|text| text.contains(remedy))
+            })
+        };
+        world.until("direct", &format!("not refused for {remedy}"), refused).await;
     };
 
     // each as in a pod of a stricter installation, while an idle connection is there

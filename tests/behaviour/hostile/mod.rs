@@ -12,8 +12,11 @@ use testbed::Reply;
 
 use crate::world::World;
 
-/// How an endpoint answers, and the reason that its status gives; `None` if the change counts as delivered.
-pub type Case = (&'static str, Reply, Option<&'static str>);
+/// How an endpoint answers, and the reason that its status gives, or [`DELIVERED`].
+pub type Case = (&'static str, Reply, &'static str);
+
+/// What came of a change that counts as delivered.
+pub const DELIVERED: &str = "Delivered";
 
 /// What endpoints put into their answers, and nobody must see.
 pub const MARK: &str = "M4RKER";
@@ -40,7 +43,7 @@ async fn tell_all(world: &World, cases: &[Case]) {
 async fn told_as_expected(world: &World, cases: &[Case]) {
     for (name, _, reason) in cases {
         let object = world.until(name, "not told", |object| outcome(object).is_some()).await;
-        assert_eq!(outcome(&object), Some(reason.map(str::to_owned)), "{name}: {:#}", object["status"]);
+        assert_eq!(outcome(&object).as_deref(), Some(*reason), "{name}: {:#}", object["status"]);
         assert!(!object["status"].to_string().contains(MARK), "{name}: {:#}", object["status"]);
     }
     world.config_map("thing", json!({"state": "second"})).await;
@@ -51,13 +54,13 @@ async fn told_as_expected(world: &World, cases: &[Case]) {
     assert!(!events.contains(MARK), "{events}");
 }
 
-/// What came of the change: `Some(None)` if it was delivered, the reason if it failed, nothing yet otherwise.
-fn outcome(object: &Value) -> Option<Option<String>> {
+/// What came of the change: a reason or [`DELIVERED`], once there is something to tell.
+fn outcome(object: &Value) -> Option<String> {
     let status = &object["status"];
     if status["totals"]["delivered"].as_u64() >= Some(1) {
-        return Some(None);
+        return Some(DELIVERED.to_owned());
     }
-    let reason = status["endpoint"]["lastError"]["reason"].as_str().map(str::to_owned);
     let failed = status["totals"]["failedAttempts"].as_u64() >= Some(1);
-    if failed { reason.map(Some) } else { None }
+    let reason = status["endpoint"]["lastError"]["reason"].as_str();
+    reason.filter(|_| failed).map(str::to_owned)
 }

@@ -2,25 +2,21 @@
 
 use testbed::Reply;
 
-use super::{Case, MARK, tell_all, told_as_expected};
+use super::{Case, DELIVERED, MARK, tell_all, told_as_expected};
 use crate::world::World;
 
 pub fn cases() -> Vec<Case> {
     let megabyte = MARK.repeat((1 << 20) / MARK.len());
     let header = |name: &str| vec![(name.to_owned(), megabyte.clone())];
     vec![
-        ("body-without-end", Reply::EndlessBody, None),
-        ("head-without-end", Reply::EndlessHead, Some("ConnectionLost")),
-        ("many-headers", Reply::ManyHeaders(150), None),
-        ("thousands-of-headers", Reply::ManyHeaders(5000), Some("ConnectionLost")),
-        (
-            "long-reason",
-            Reply::Garbage(format!("HTTP/1.1 500 {megabyte}\r\n\r\n").into_bytes()),
-            Some("ConnectionLost"),
-        ),
-        ("long-retry-after", Reply::StatusWithHeaders(503, header("retry-after")), Some("ConnectionLost")),
-        ("long-location", Reply::StatusWithHeaders(302, header("location")), Some("ConnectionLost")),
-        ("long-body", Reply::Body(500, megabyte.clone().into_bytes()), Some("ServerError")),
+        ("body-without-end", Reply::EndlessBody, DELIVERED),
+        ("head-without-end", Reply::EndlessHead, "ConnectionLost"),
+        ("many-headers", Reply::ManyHeaders(150), DELIVERED),
+        ("thousands-of-headers", Reply::ManyHeaders(5000), "ConnectionLost"),
+        ("long-reason", Reply::Garbage(format!("HTTP/1.1 500 {megabyte}\r\n\r\n").into_bytes()), "ConnectionLost"),
+        ("long-retry-after", Reply::StatusWithHeaders(503, header("retry-after")), "ConnectionLost"),
+        ("long-location", Reply::StatusWithHeaders(302, header("location")), "ConnectionLost"),
+        ("long-body", Reply::Body(500, megabyte.clone().into_bytes()), "ServerError"),
     ]
 }
 

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use testbed::Reply;
 
-use super::{Case, tell_all, told_as_expected};
+use super::{Case, DELIVERED, tell_all, told_as_expected};
 use crate::world::World;
 
 pub fn cases() -> Vec<Case> {
     let tick = Duration::from_millis(100);
     vec![
-        ("hangs", Reply::Hang, Some("Timeout")),
-        ("drips-its-head", Reply::DripHead(tick), Some("Timeout")),
-        ("drips-its-body", Reply::DripBody(tick), None),
-        ("comes-late", Reply::Status(200).after(Duration::from_secs(3)), Some("Timeout")),
-        ("hints-for-ever", Reply::InformationalFlood(usize::MAX), Some("Timeout")),
+        ("hangs", Reply::Hang, "Timeout"),
+        ("drips-its-head", Reply::DripHead(tick), "Timeout"),
+        ("drips-its-body", Reply::DripBody(tick), DELIVERED),
+        ("comes-late", Reply::Status(200).after(Duration::from_secs(3)), "Timeout"),
+        ("hints-for-ever", Reply::InformationalFlood(usize::MAX), "Timeout"),
     ]
 }
 
