@@ -225,7 +225,14 @@ fn policy(config: &OperatorConfig) -> AddressPolicy {
     // The API server and this pod, as Kubernetes tells a pod; outside of one there is nothing to add.
     let own = ["KUBERNETES_SERVICE_HOST", "POD_IP"];
     let deny = own.iter().filter_map(|name| std::env::var(name).ok()?.parse().ok()).collect();
-    AddressPolicy { allow: config.allow_cidr.clone(), allow_http: config.allow_http, deny }
+    AddressPolicy {
+        allow: config.allow_cidr.clone(),
+        allow_http: config.allow_http,
+        deny,
+        deny_ranges: config.deny_cidr.clone(),
+        allow_hosts: config.allow_host.clone(),
+        deny_hosts: config.deny_host.clone(),
+    }
 }
 
 /// How to get one more client of the API server.

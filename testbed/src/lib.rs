@@ -14,6 +14,7 @@
 //! | [`helm`] | helm 4: rendering charts, installing them |
 //! | [`audit`] | what the API server was asked, from its audit log |
 //! | [`receiver`] | an HTTP/1.1 endpoint with scripted faults, which records every request |
+//! | [`spellings`] | what a URL's host can be written like, to mean an address that nobody should reach |
 //! | [`fault_proxy`] | an API server that fails on request |
 //! | [`program`] | the operator's program and benches, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
@@ -55,6 +56,7 @@ pub mod receiver;
 pub mod rounds;
 pub mod scratch;
 pub mod second;
+pub mod spellings;
 pub mod storage;
 pub mod tally;
 pub mod tenant;

@@ -13,6 +13,7 @@ mod crash;
 mod delivery;
 mod edits;
 mod history;
+mod hostile;
 mod leader;
 mod namesakes;
 mod operation;

@@ -10,7 +10,7 @@ fn ip(text: &str) -> IpAddr {
 
 fn policy(allow: &[&str]) -> AddressPolicy {
     let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
-    AddressPolicy { allow, allow_http: true, deny: Vec::new() }
+    AddressPolicy { allow, allow_http: true, ..AddressPolicy::default() }
 }
 
 fn refuses(policy: &AddressPolicy, address: &str) -> bool {

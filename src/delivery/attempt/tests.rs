@@ -1,9 +1,11 @@
 //! Attempts against real sockets, by theme.
 
+mod addresses;
 mod answers;
 mod child;
 mod failures;
 mod requests;
+mod tls;
 
 use std::net::SocketAddr;
 
