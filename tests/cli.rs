@@ -28,6 +28,9 @@ fn every_setting_has_an_environment_name() {
             ANY_PORT,
             ("CHANGEHOOK_NAMESPACE", "hooks"),
             ("CHANGEHOOK_ALLOW_CIDR", "10.0.0.0/8,fd00::/8"),
+            ("CHANGEHOOK_DENY_CIDR", "10.9.0.0/16"),
+            ("CHANGEHOOK_ALLOW_HOST", "*.Example.com,hooks.example.net"),
+            ("CHANGEHOOK_DENY_HOST", "old.example.com"),
             ("CHANGEHOOK_ALLOW_HTTP", "true"),
             ("CHANGEHOOK_LOG_FORMAT", "json"),
             ("CHANGEHOOK_LOG_FILTER", "changehook=info"),
@@ -46,6 +49,9 @@ fn every_setting_has_an_environment_name() {
     assert_eq!(first["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(first["namespace"], "hooks");
     assert_eq!(first["allow_cidr"], "10.0.0.0/8,fd00::/8");
+    assert_eq!(first["deny_cidr"], "10.9.0.0/16");
+    assert_eq!(first["allow_host"], "*.example.com,hooks.example.net");
+    assert_eq!(first["deny_host"], "old.example.com");
     assert_eq!(first["allow_http"], true);
     assert_eq!(first["shutdown_grace_seconds"], 7);
     assert_eq!(first["max_in_flight"], 9);
@@ -62,6 +68,9 @@ fn an_environment_variable_that_is_set_but_empty_counts_as_not_set() {
     let empty = [
         "CHANGEHOOK_NAMESPACE",
         "CHANGEHOOK_ALLOW_CIDR",
+        "CHANGEHOOK_DENY_CIDR",
+        "CHANGEHOOK_ALLOW_HOST",
+        "CHANGEHOOK_DENY_HOST",
         "CHANGEHOOK_ALLOW_HTTP",
         "CHANGEHOOK_LOG_FORMAT",
         "CHANGEHOOK_LOG_FILTER",
@@ -96,6 +105,7 @@ fn a_flag_wins_over_its_environment_name() {
 fn a_bad_value_from_the_environment_is_a_usage_error_that_names_the_flag() {
     for (name, flag) in [
         ("CHANGEHOOK_ALLOW_CIDR", "--allow-cidr"),
+        ("CHANGEHOOK_DENY_CIDR", "--deny-cidr"),
         ("CHANGEHOOK_ALLOW_HTTP", "--allow-http"),
         ("CHANGEHOOK_ADMIN_ADDRESS", "--admin-address"),
         ("CHANGEHOOK_MAX_IN_FLIGHT", "--max-in-flight"),
@@ -113,6 +123,9 @@ fn a_bad_flag_is_a_usage_error_that_says_what_is_wrong_with_it() {
         (&["--allow-cidr", "10.0.0.0"][..], "an address range needs a prefix length; this one address is 10.0.0.0/32"),
         (&["--allow-cidr", "10.1.2.3/8"], "bits beyond its prefix length; the range is 10.0.0.0/8"),
         (&["--allow-cidr", "10.0.0.0/33"], "not an address range such as 10.0.0.0/8 or fd00::/8"),
+        (&["--deny-cidr", "10.1.2.3/8"], "bits beyond its prefix length; the range is 10.0.0.0/8"),
+        (&["--allow-host", "https://a.example"], "not a host such as hooks.example.com, or *.example.com"),
+        (&["--deny-host", "a.example:443"], "not a host such as hooks.example.com, or *.example.com"),
         (&["--namespace", "Not_A_Name"], "a namespace has 1 to 63 lower-case letters, digits and dashes"),
         (&["--log-format", "xml"], "[possible values: text, json]"),
         (&["--log-filter", "changehook=loud"], "'--log-filter <FILTER>'"),

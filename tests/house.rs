@@ -399,3 +399,33 @@ fn a_path_that_climbs_is_followed_only_to_the_root() {
     assert_eq!(target(&path("super::delivery"), 1), Some("delivery"));
     assert_eq!(target(&path("std::fs"), 1), None);
 }
+
+// === one way out ===
+
+#[test]
+fn every_request_to_an_endpoint_goes_through_one_client_that_is_built_in_one_place() {
+    let places = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let text = |file: &String| tokens(file).into_iter().collect::<TokenStream>().to_string();
+        shipped_files("src").into_iter().filter(|file| wanted(&text(file))).collect()
+    };
+    let builds = |text: &str| {
+        let http = text.contains("reqwest");
+        http && ["Client :: builder", "Client :: new", "ClientBuilder", "Client :: default"]
+            .iter()
+            .any(|call| text.contains(call))
+    };
+    assert_eq!(places(&builds), ["src/delivery/client.rs"]);
+    assert_eq!(places(&|text| text.contains(". execute (")), ["src/delivery/attempt.rs"]);
+    // nothing dials by itself, and nothing else resolves names
+    for (call, allowed) in [
+        ("TcpStream :: connect", &[][..]),
+        ("TcpSocket", &[]),
+        ("UdpSocket", &[]),
+        ("reqwest :: get", &[]),
+        ("hyper_util", &[]),
+        ("lookup_host", &["src/delivery/resolver.rs"]),
+        ("ToSocketAddrs", &[]),
+    ] {
+        assert_eq!(places(&|text| text.contains(call)), allowed, "{call}");
+    }
+}

@@ -75,6 +75,10 @@ names! {
         SecretKeyNotFound,
         /// A key is there and empty, or cannot be used as a header's value.
         SecretInvalid,
+        /// A Service is missing.
+        ServiceNotFound,
+        /// A Service is there and cannot be sent to, or lacks the port.
+        ServiceInvalid,
         /// A permission is missing.
         NotAuthorized,
         /// The ServiceAccount is missing.

@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use schemars::JsonSchema;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::reference::{SecretRef, SecretSource};
@@ -23,7 +24,8 @@ pub struct Endpoint {
     /// nothing but its host is ever shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_from: Option<SecretSource>,
-    /// A Service in the same namespace.
+    /// A Service in the same namespace. Its ClusterIP is dialled, which may be private; the host and the name on its
+    /// certificate are `NAME.NAMESPACE.svc`. ExternalName, headless and selectorless Services are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceRef>,
     /// The HTTP method of every request.
@@ -78,31 +80,31 @@ pub struct Header {
     pub value_from: Option<SecretSource>,
 }
 
-/// A port of a Service in the same namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A port of a Service in the same namespace, and what is asked of it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceRef {
     /// The Service's name.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// The port's number.
-    #[schemars(range(min = 1, max = 65_535))]
-    pub port: i32,
-    /// The path of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub path: Option<String>,
-    /// HTTP or HTTPS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Scheme")]
-    pub scheme: Option<Scheme>,
+    /// The port of the Service, by its number or its name.
+    #[schemars(schema_with = "port_schema")]
+    pub port: IntOrString,
+    /// The path of the request, with a query if need be.
+    #[serde(default = "root")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+    /// HTTP or HTTPS. HTTP needs no leave of the operator's configuration here: it does not leave the cluster.
+    #[serde(default)]
+    pub scheme: Scheme,
 }
 
 /// How a Service is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Scheme {
     /// Plain text.
+    #[default]
     Http,
     /// TLS.
     Https,
@@ -148,6 +150,21 @@ pub enum CaKind {
     Secret,
 }
 
+fn root() -> String {
+    "/".to_owned()
+}
+
+/// A number or a name, each with its bounds: what the API's own type leaves open.
+fn port_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "minimum": 1,
+        "maximum": 65535,
+        "maxLength": 63,
+        "pattern": "^[a-z0-9]+(-+[a-z0-9]+)*$",
+    })
+}
+
 fn default_timeout() -> i32 {
     10
 }
@@ -177,6 +194,18 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+impl fmt::Debug for ServiceRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port, path, scheme } = self;
+        f.debug_struct("ServiceRef")
+            .field("name", name)
+            .field("port", port)
+            .field("path", &hidden(Some(path)))
+            .field("scheme", scheme)
+            .finish()
+    }
+}
+
 impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, value, value_from } = self;
@@ -202,5 +231,8 @@ mod tests {
         let shown = format!("{endpoint:?}");
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.contains("authorization"), "{shown}");
+        let service = serde_json::json!({"service": {"name": "receiver", "port": "http", "path": "/s3cret"}});
+        let shown = format!("{:?}", serde_json::from_value::<Endpoint>(service).unwrap());
+        assert!(!shown.contains("s3cret") && shown.contains("receiver"), "{shown}");
     }
 }

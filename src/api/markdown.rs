@@ -130,6 +130,7 @@ fn type_of(field: &Value) -> String {
         Some("string") if field["format"] == "date-time" => "time".to_owned(),
         Some("string") if field["format"] == "byte" => "base64".to_owned(),
         Some(name) => name.to_owned(),
+        None if field["x-kubernetes-int-or-string"] == true => "integer or string".to_owned(),
         None => "any".to_owned(),
     }
 }

@@ -137,6 +137,18 @@ pub fn rules() -> Vec<Rule> {
             "url must be printable ASCII without whitespace, line breaks or backslashes; percent-encode them, and \
              write the host in punycode",
         ),
+        rule(
+            &["endpoint.service.name"],
+            None,
+            r"self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "name must be the name of a Service in the same namespace: lower case letters, digits and -",
+        ),
+        rule(
+            &["endpoint.service.path"],
+            None,
+            r"self.matches('^/[\\x21\\x22\\x24-\\x5b\\x5d-\\x7e]*$')",
+            "path must start with / and be printable ASCII without whitespace, backslashes and #; percent-encode them",
+        ),
         // headers
         rule(
             &["endpoint.headers"],

@@ -65,6 +65,9 @@ fn every_string_list_map_and_number_is_bounded() {
                 Some("a map without maxProperties".to_owned())
             }
             Some("array" | "object" | "boolean") => None,
+            None if field["x-kubernetes-int-or-string"] == true => {
+                (!has("maximum") || !has("maxLength")).then(|| "a number or string without bounds".to_owned())
+            }
             other => Some(format!("type {other:?}")),
         }
     });
@@ -223,6 +226,11 @@ const WITH_BEHAVIOUR: &[&str] = &[
     "endpoint.urlFrom.secretKeyRef",
     "endpoint.urlFrom.secretKeyRef.name",
     "endpoint.urlFrom.secretKeyRef.key",
+    "endpoint.service",
+    "endpoint.service.name",
+    "endpoint.service.port",
+    "endpoint.service.path",
+    "endpoint.service.scheme",
     "endpoint.method",
     "endpoint.headers",
     "endpoint.headers[].name",

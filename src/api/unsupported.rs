@@ -103,12 +103,6 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         },
     },
     Unsupported {
-        field: "endpoint.service",
-        supported: None,
-        refused: r#"{"name": "receiver", "port": 8080, "path": "/hook", "scheme": "HTTP"}"#,
-        used: |spec| spec.endpoint.service.is_some(),
-    },
-    Unsupported {
         field: "endpoint.tls",
         supported: None,
         refused: r#"{"caRef": {"kind": "ConfigMap", "name": "ca"}}"#,

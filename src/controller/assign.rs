@@ -24,7 +24,7 @@ pub(super) struct Found {
     pub sources: Vec<SourceId>,
     /// Those of them that nobody could be asked about.
     pub unasked: Vec<SourceId>,
-    /// Of everything that was read.
+    /// Of everything that was read, Services included.
     pub secrets_hash: u64,
     /// Where requests go, as it may be shown.
     pub host: Option<String>,
@@ -44,6 +44,7 @@ pub(super) fn assign(id: &SubscriptionId, generation: i64, namespace: &str, vali
         target: match target {
             ValidTarget::Url(url) => Target::Url(url),
             ValidTarget::Secret(key) => Target::Secret { key: secret_key(key), host },
+            ValidTarget::Service(service) => Target::Service { service, host },
         },
         method: if method == http::Method::PUT {
             Method::Put
@@ -141,6 +142,8 @@ fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
         Target::Url(url) => url.as_str().hash(&mut hasher),
         // What it holds is in the hash of the Secrets.
         Target::Secret { key, host: _ } => key.hash(&mut hasher),
+        // So is where it is.
+        Target::Service { service, host: _ } => service.hash(&mut hasher),
     }
     (method, timeout, signing, namespace, max_bytes, retry_status_codes).hash(&mut hasher);
     for HeaderEntry { name, value } in headers {

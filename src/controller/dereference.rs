@@ -1,6 +1,6 @@
-//! What a checked spec refers to: are its kinds watched, are its Secrets there?
+//! What a checked spec refers to: are its kinds watched, are its Secrets there, and its Service?
 //!
-//! Touches watch sources (acquiring them) and Secrets (GET). Invariants: a Secret's content leaves as a hash only; the
+//! Touches watch sources (acquiring them), Secrets and Services (GET). Invariants: a Secret's content leaves as a hash only; the
 //! worst finding decides the standing, what only an edit can heal before what something else can.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,6 +14,7 @@ use super::reconcile::Context;
 use super::validate::{SecretRole, SecretUse, Valid, ValidTarget};
 use crate::api::conditions::Reason;
 use crate::delivery::secrets::{SecretError, content_hash};
+use crate::delivery::services::{ServiceError, Unfit};
 use crate::delivery::url::shown_host;
 use crate::status::Standing;
 use crate::watch::{SourceHandle, SourceState};
@@ -41,7 +42,7 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
         secrets_hash: None,
         host: match &valid.endpoint.target {
             ValidTarget::Url(url) => Some(shown_host(url)),
-            ValidTarget::Secret(_) => None,
+            ValidTarget::Secret(_) | ValidTarget::Service(_) => None,
         },
         standing: Standing::Sound,
         held: false,
@@ -57,7 +58,8 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
     }
     let uses = valid.secrets();
     // All at once: an API server that does not answer must not hold up a look once for each of them.
-    let read = join_all(uses.iter().map(|used| read(context, namespace, used))).await;
+    let read = join_all(uses.iter().map(|used| read(context, namespace, used)));
+    let (read, located) = tokio::join!(read, locate(context, namespace, &valid.endpoint.target));
     let mut hasher = DefaultHasher::new();
     let mut complete = true;
     for (SecretUse { field, key, role }, value) in uses.iter().zip(read) {
@@ -82,6 +84,19 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
                 let message = format!("{field}: {error}{otherwise}");
                 found.note(Standing::Waiting { reason: reason_of(&error), message });
             }
+        }
+    }
+    match located {
+        None => {}
+        Some(Ok((mark, host))) => {
+            mark.hash(&mut hasher);
+            found.host = Some(host);
+        }
+        Some(Err(error)) => {
+            complete = false;
+            found.held = true;
+            let (reason, field) = service_reason(&error);
+            found.note(Standing::Waiting { reason, message: format!("{field}: {error}") });
         }
     }
     found.secrets_hash = complete.then(|| hasher.finish());
@@ -130,6 +145,23 @@ async fn read_cached(context: &Context, namespace: &str, used: &SecretUse<'_>) -
     let ends_with_line_break =
         matches!(used.role, SecretRole::Signs | SecretRole::SignsBesides) && bytes.as_bytes().ends_with(b"\n");
     Ok(Read { hash: content_hash(&bytes), ends_with_line_break, host })
+}
+
+/// What stands for the Service that requests go to, and its host as it may be shown; `None` if they go to none.
+async fn locate(
+    context: &Context,
+    namespace: &str,
+    target: &ValidTarget,
+) -> Option<Result<(u64, String), ServiceError>> {
+    let service = match target {
+        ValidTarget::Service(service) => service,
+        ValidTarget::Url(_) | ValidTarget::Secret(_) => return None,
+    };
+    let located = context.services.locate(namespace, &service.name, &service.port, &context.policy).await;
+    Some(located.map(|located| {
+        let host = service.url(namespace, located.port).as_ref().map(shown_host);
+        (located.mark, host.unwrap_or_default())
+    }))
 }
 
 /// The shared watch of the kind; where that is forbidden, or nothing but namespaces is served, one of the namespace alone.
@@ -210,6 +242,19 @@ fn reason_of(error: &SecretError) -> Reason {
         SecretError::UrlRefused { .. } => Reason::AddressRefused,
         SecretError::Forbidden { .. } => Reason::NotAuthorized,
         SecretError::Unavailable { .. } => Reason::Progressing,
+    }
+}
+
+/// The reason, and the field that is told: all of them another object can mend.
+fn service_reason(error: &ServiceError) -> (Reason, &'static str) {
+    const SERVICE: &str = "spec.endpoint.service";
+    match error {
+        ServiceError::NotFound { .. } => (Reason::ServiceNotFound, "spec.endpoint.service.name"),
+        ServiceError::Unfit { why: Unfit::NoPort { .. }, .. } => (Reason::ServiceInvalid, "spec.endpoint.service.port"),
+        ServiceError::Unfit { .. } => (Reason::ServiceInvalid, "spec.endpoint.service.name"),
+        ServiceError::Refused { .. } => (Reason::AddressRefused, SERVICE),
+        ServiceError::Forbidden { .. } => (Reason::NotAuthorized, SERVICE),
+        ServiceError::Unavailable { .. } => (Reason::Progressing, SERVICE),
     }
 }
 

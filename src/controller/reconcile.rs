@@ -18,6 +18,7 @@ use super::validate::{Problem, Valid, validate};
 use crate::api::conditions::Reason;
 use crate::delivery::driver::Assignment;
 use crate::delivery::secrets::Secrets;
+use crate::delivery::services::Services;
 use crate::status::{Standing, Verdict};
 use crate::watch::{SourceHandle, Sources};
 
@@ -31,6 +32,8 @@ pub struct Context {
     pub sources: Sources,
     /// Secrets by GET.
     pub secrets: Secrets,
+    /// Services by GET.
+    pub services: Services,
     /// Which URLs and addresses are allowed.
     pub policy: Arc<AddressPolicy>,
     /// Where subscriptions are served.

@@ -25,6 +25,7 @@ use crate::api::signing::{Signing, SigningKeyRef};
 use crate::api::subscription::ChangeType;
 use crate::api::unsupported::UNSUPPORTED;
 use crate::api::{WebhookSubscription, WebhookSubscriptionSpec};
+use crate::delivery::endpoint::ServiceTarget;
 
 /// A subscription's spec, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl Valid {
             std::iter::once(present).chain(previous)
         });
         let url = match &self.endpoint.target {
-            ValidTarget::Url(_) => None,
+            ValidTarget::Url(_) | ValidTarget::Service(_) => None,
             ValidTarget::Secret(key) => {
                 let field = "spec.endpoint.urlFrom.secretKeyRef".to_owned();
                 Some(SecretUse { field, key, role: SecretRole::Url })
@@ -159,6 +160,8 @@ pub enum ValidTarget {
     Url(Url),
     /// From a Secret; judged whenever it is read.
     Secret(SecretKey),
+    /// A Service; judged whenever it is read.
+    Service(ServiceTarget),
 }
 
 impl fmt::Debug for ValidTarget {
@@ -167,6 +170,7 @@ impl fmt::Debug for ValidTarget {
         match self {
             Self::Url(url) => f.debug_tuple("Url").field(&url.host_str()).finish(),
             Self::Secret(key) => f.debug_tuple("Secret").field(key).finish(),
+            Self::Service(service) => f.debug_tuple("Service").field(service).finish(),
         }
     }
 }

@@ -9,7 +9,7 @@
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use changehook_core::address::AddressPolicy;
 use changehook_core::event::{self, Event, Object, RenderError, RenderOptions};
@@ -19,10 +19,13 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER
 use reqwest::{Client, Response};
 use url::Url;
 
-use super::endpoint::{Endpoint, HeaderSource, SigningKeys, Target, reserved};
+use super::client::{self, ClientError};
+use super::clients::{Clients, Place};
+use super::endpoint::{Endpoint, HeaderSource, ServiceTarget, SigningKeys, Target, reserved};
+use super::fault;
 use super::secrets::{SecretError, Secrets};
+use super::services::{ServiceError, Services};
 use super::url::shown_host;
-use super::{client, fault};
 
 const X_SIGNATURE_256: HeaderName = HeaderName::from_static("x-signature-256");
 /// A header of its own: a second line of the one above would reach receivers as one value, joined by a comma, which none
@@ -40,8 +43,9 @@ const DRAINED_FOR: Duration = Duration::from_secs(1);
 /// Makes attempts. Clones share connections and Secrets.
 #[derive(Clone)]
 pub struct Courier {
-    client: Client,
+    clients: Clients,
     secrets: Secrets,
+    services: Services,
     policy: Arc<AddressPolicy>,
     wall_ms: fn() -> i64,
     leads: Arc<dyn Fn() -> bool + Send + Sync>,
@@ -60,6 +64,10 @@ pub struct Attempted {
 enum NotStarted {
     /// A Secret is missing: ours to mend, nobody is charged.
     Secret(SecretError),
+    /// So is a Service.
+    Service(ServiceError),
+    /// There is no client, which is ours as well.
+    Client(ClientError),
     /// The event or the URL is at fault.
     Failed(Failure),
 }
@@ -70,39 +78,54 @@ impl From<SecretError> for NotStarted {
     }
 }
 
+impl From<ServiceError> for NotStarted {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl NotStarted {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Secret(error) => Outcome::Unsent { message: error.to_string() },
+            Self::Service(error) => Outcome::Unsent { message: error.to_string() },
+            Self::Client(error) => Outcome::Unsent { message: error.to_string() },
+            Self::Failed(failure) => Outcome::Failed(failure),
+        }
+    }
+}
+
 impl Courier {
-    /// A courier that goes only where `policy` allows; `client` must have been built with the same policy. `wall_ms`
-    /// tells the milliseconds since the Unix epoch, `leads` whether this replica may send.
+    /// A courier that goes only where `policy` allows; the shared one of `clients` must have been built with the same
+    /// policy. `wall_ms` tells the milliseconds since the Unix epoch, `leads` whether this replica may send.
     pub fn new(
-        client: Client,
+        clients: Clients,
         secrets: Secrets,
+        services: Services,
         policy: Arc<AddressPolicy>,
         wall_ms: fn() -> i64,
         leads: Arc<dyn Fn() -> bool + Send + Sync>,
     ) -> Self {
-        Self { client, secrets, policy, wall_ms, leads }
+        Self { clients, secrets, services, policy, wall_ms, leads }
     }
 
     /// Tells `endpoint` of `event`, once.
     pub async fn attempt(&self, endpoint: &Endpoint, event: &Event) -> Attempted {
         match self.request(endpoint, event).await {
-            Ok(request) => {
+            Ok((client, request)) => {
                 let moved = endpoint.target.host() != Some(shown_host(request.url()));
-                Attempted { outcome: self.send(endpoint, request).await, moved }
+                Attempted { outcome: self.send(&client, endpoint, request).await, moved }
             }
-            Err(NotStarted::Secret(error)) => {
-                Attempted { outcome: Outcome::Unsent { message: error.to_string() }, moved: false }
-            }
-            Err(NotStarted::Failed(failure)) => Attempted { outcome: Outcome::Failed(failure), moved: false },
+            Err(not_started) => Attempted { outcome: not_started.outcome(), moved: false },
         }
     }
 
-    async fn send(&self, endpoint: &Endpoint, request: reqwest::Request) -> Outcome {
+    async fn send(&self, client: &Client, endpoint: &Endpoint, request: reqwest::Request) -> Outcome {
         let tls = request.url().scheme() == "https";
         if !(self.leads)() {
             return Outcome::Unsent { message: "this replica does not hold the Lease any more".to_owned() };
         }
-        let response = match self.client.execute(request).await {
+        let response = match client.execute(request).await {
             Ok(response) => response,
             Err(error) => {
                 return Outcome::Failed(fault::classify(&error, endpoint.timeout, tls));
@@ -120,8 +143,8 @@ impl Courier {
         outcome::of_status(status, &endpoint.retry_status_codes, retry_after)
     }
 
-    async fn request(&self, endpoint: &Endpoint, event: &Event) -> Result<reqwest::Request, NotStarted> {
-        let url = self.url(endpoint).await?;
+    async fn request(&self, endpoint: &Endpoint, event: &Event) -> Result<(Client, reqwest::Request), NotStarted> {
+        let (client, url) = self.way(endpoint).await?;
         let mut headers = self.own_headers(endpoint).await?;
         let mut keys = Vec::new();
         if let Some(SigningKeys { present, previous }) = &endpoint.signing {
@@ -144,20 +167,33 @@ impl Courier {
         *request.headers_mut() = headers;
         *request.timeout_mut() = Some(endpoint.timeout);
         *request.body_mut() = Some(rendered.body.into());
-        Ok(request)
+        Ok((client, request))
     }
 
-    /// The first gate, again: a literal address never gets to the resolver.
-    async fn url(&self, endpoint: &Endpoint) -> Result<Url, NotStarted> {
+    /// Where to, and by which client. The first gate, again: a literal address never gets to the resolver.
+    async fn way(&self, endpoint: &Endpoint) -> Result<(Client, Url), NotStarted> {
+        let shared = |url| (self.clients.shared().clone(), url);
         match &endpoint.target {
-            Target::Url(url) => self.policy.check_url(url.as_str()).map_err(|error| {
+            Target::Url(url) => self.policy.check_url(url.as_str()).map(shared).map_err(|error| {
                 NotStarted::Failed(fault::endpoint(
                     Reason::AddressRefused,
                     format!("the endpoint's URL is refused: {error}"),
                 ))
             }),
-            Target::Secret { key, .. } => Ok(self.secrets.url(&endpoint.namespace, key, &self.policy).await?.1),
+            Target::Secret { key, .. } => Ok(shared(self.secrets.url(&endpoint.namespace, key, &self.policy).await?.1)),
+            Target::Service { service, .. } => self.to_service(&endpoint.namespace, service).await,
         }
+    }
+
+    /// By a client that goes nowhere but to the Service's address of now.
+    async fn to_service(&self, namespace: &str, service: &ServiceTarget) -> Result<(Client, Url), NotStarted> {
+        let found = self.services.locate(namespace, &service.name, &service.port, &self.policy).await?;
+        let url = service.url(namespace, found.port).ok_or_else(|| {
+            NotStarted::Failed(fault::endpoint(Reason::AddressRefused, "the Service and the path make no valid URL"))
+        })?;
+        let place = Place { host: service.host(namespace), address: found.address, tls: service.tls };
+        let client = self.clients.to(&place, Instant::now()).map_err(NotStarted::Client)?;
+        Ok((client, url))
     }
 
     /// The subscription's own headers. Reserved ones are refused by validation; one that got past it stays out.

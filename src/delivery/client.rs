@@ -1,4 +1,4 @@
-//! The HTTP client that all attempts share.
+//! How an HTTP client is built: the one that all attempts share, and those for one place.
 //!
 //! Touches the system's certificate store, once. Invariants: no proxy from the environment (the third gate: a proxy
 //! would dial in our place, past the vetting), no redirect is followed, nothing is sent twice behind our back, answers
@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use changehook_core::address::AddressPolicy;
-use reqwest::{Client, redirect, retry, tls};
+use reqwest::{Client, ClientBuilder, redirect, retry, tls};
 
-use super::resolver::{Lookup, SystemLookup, VettingResolver};
+use super::clients::Place;
+use super::resolver::{Lookup, Pinned, SystemLookup, VettingResolver};
 
 /// What every request calls itself.
 pub const USER_AGENT: &str = concat!("changehook/", env!("CARGO_PKG_VERSION"));
@@ -43,9 +44,21 @@ pub fn build_with(
     lookup: Arc<dyn Lookup>,
     connect_timeout: Duration,
 ) -> Result<Client, ClientError> {
+    builder(connect_timeout).dns_resolver(VettingResolver::new(policy, lookup)).build().map_err(ClientError)
+}
+
+/// The client for one place, whose address has been vetted.
+pub(super) fn build_for(place: &Place) -> Result<Client, ClientError> {
+    let Place { host, address, tls } = place;
+    let builder = builder(CONNECT_TIMEOUT).dns_resolver(Pinned { host: host.clone(), address: *address });
+    // loading the system's certificates is most of the work, and plain HTTP has no use for them
+    let builder = if *tls { builder } else { builder.tls_certs_only([]) };
+    builder.build().map_err(ClientError)
+}
+
+fn builder(connect_timeout: Duration) -> ClientBuilder {
     Client::builder()
         .no_proxy()
-        .dns_resolver(VettingResolver::new(policy, lookup))
         .redirect(redirect::Policy::none())
         .referer(false)
         .retry(retry::never())
@@ -57,6 +70,4 @@ pub fn build_with(
         .pool_max_idle_per_host(IDLE_PER_HOST)
         .tcp_nodelay(true)
         .user_agent(USER_AGENT)
-        .build()
-        .map_err(ClientError)
 }

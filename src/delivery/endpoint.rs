@@ -24,7 +24,7 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// The keys that sign; unsigned when there are none.
     pub signing: Option<SigningKeys>,
-    /// The namespace of every Secret named here.
+    /// The namespace of every Secret and Service named here.
     pub namespace: String,
     /// Bodies above this are sent without the object.
     pub max_bytes: usize,
@@ -36,7 +36,7 @@ impl Endpoint {
     /// Every Secret key that a request needs: the signing keys first, then the URL's, then the headers'.
     pub fn secret_keys(&self) -> impl Iterator<Item = &SecretKey> {
         let url = match &self.target {
-            Target::Url(_) => None,
+            Target::Url(_) | Target::Service { .. } => None,
             Target::Secret { key, .. } => Some(key),
         };
         let headers = self.headers.iter().filter_map(|entry| match &entry.value {
@@ -84,6 +84,13 @@ pub enum Target {
         /// The host that the controller found in it, as it may be shown; another one is news to the controller.
         host: Option<String>,
     },
+    /// A Service, read for each request.
+    Service {
+        /// Which one, and what of it.
+        service: ServiceTarget,
+        /// Its host and port as the controller found them; another port is news to the controller.
+        host: Option<String>,
+    },
 }
 
 impl Target {
@@ -91,7 +98,7 @@ impl Target {
     pub fn host(&self) -> Option<String> {
         match self {
             Self::Url(url) => Some(shown_host(url)),
-            Self::Secret { host, .. } => host.clone(),
+            Self::Secret { host, .. } | Self::Service { host, .. } => host.clone(),
         }
     }
 }
@@ -103,6 +110,67 @@ impl fmt::Debug for Target {
                 f.debug_struct("Url").field("scheme", &url.scheme()).field("host", &shown_host(url)).finish()
             }
             Self::Secret { key, host } => f.debug_struct("Secret").field("key", key).field("host", host).finish(),
+            Self::Service { service, host } => {
+                f.debug_struct("Service").field("service", service).field("host", host).finish()
+            }
+        }
+    }
+}
+
+/// A Service of the endpoint's namespace, and how it is spoken to.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ServiceTarget {
+    /// Its name.
+    pub name: String,
+    /// Its port.
+    pub port: ServicePort,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// What the request asks for: begins with a slash, may have a query.
+    pub path: String,
+}
+
+impl ServiceTarget {
+    /// The name that it has within the cluster, which its certificate is for.
+    pub fn host(&self, namespace: &str) -> String {
+        format!("{}.{namespace}.svc", self.name)
+    }
+
+    /// Its URL, once the port's number is known. `None` if the parts make none, which validation does not let happen.
+    pub fn url(&self, namespace: &str, port: u16) -> Option<Url> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let host = self.host(namespace);
+        let url = Url::parse(&format!("{scheme}://{host}:{port}{}", self.path)).ok()?;
+        // whatever the parts were, they did not lead elsewhere
+        (url.host_str() == Some(&host) && url.port_or_known_default() == Some(port)).then_some(url)
+    }
+}
+
+impl fmt::Debug for ServiceTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port, tls, path: _ } = self;
+        f.debug_struct("ServiceTarget")
+            .field("name", name)
+            .field("port", port)
+            .field("tls", tls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ServicePort {
+    /// By its number.
+    Number(u16),
+    /// By its name.
+    Name(String),
+}
+
+impl fmt::Display for ServicePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => write!(f, "{name:?}"),
         }
     }
 }
@@ -231,6 +299,24 @@ mod tests {
         for wanted in ["partner.example:8443", "authorization", "x-api-key", "partner", "api-key", "signing", "before"]
         {
             assert!(shown.contains(wanted), "{wanted} is missing in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_services_url_has_its_name_within_the_cluster_and_debug_shows_no_path() {
+        let port = ServicePort::Name("http".into());
+        let mut service = ServiceTarget { name: "receiver".into(), port, tls: true, path: "/hush?a=hush".into() };
+        assert_eq!(service.url("shop", 8443).unwrap().as_str(), "https://receiver.shop.svc:8443/hush?a=hush");
+        assert_eq!(service.url("shop", 443).unwrap().as_str(), "https://receiver.shop.svc/hush?a=hush");
+        let target = Target::Service { service: service.clone(), host: None };
+        assert!(!format!("{target:?}").contains("hush"), "{target:?}");
+        for path in ["@evil.example/", ".evil.example/", "0/", "#", " "] {
+            service.path = path.into();
+            let url = service.url("shop", 8443);
+            assert!(
+                url.is_none_or(|url| url.host_str() == Some("receiver.shop.svc") && url.port() == Some(8443)),
+                "{path}"
+            );
         }
     }
 

@@ -5,7 +5,6 @@
 //! one request; no value reaches a log, an error or a `Debug`, which is why nothing here decodes with a type that could
 //! fail and be logged with its input; values are wiped when dropped.
 
-mod cache;
 mod content;
 #[cfg(test)]
 mod tests;
@@ -26,9 +25,9 @@ use tokio::sync::Semaphore;
 use url::Url;
 use zeroize::Zeroizing;
 
-use self::cache::{Cache, SecretName};
 use self::content::{Contents, Value};
 pub use self::content::{SecretBytes, content_hash};
+use super::cache::{Cache, ObjectName, ReadError};
 use super::endpoint::SecretKey;
 use super::url::written;
 
@@ -154,7 +153,7 @@ struct Inner {
     client: Client,
     timeout: Duration,
     permits: Arc<Semaphore>,
-    cache: Mutex<Cache>,
+    cache: Mutex<Cache<ObjectName, Contents, SecretError>>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
@@ -185,8 +184,8 @@ impl Secrets {
 
     /// The bytes under `key`, as they are: a trailing newline belongs to them.
     pub async fn get(&self, namespace: &str, key: &SecretKey) -> Result<SecretBytes, SecretError> {
-        let name = SecretName { namespace: namespace.to_owned(), name: key.name.clone() };
-        if !is_object_name(namespace) || !is_object_name(&key.name) {
+        let name = ObjectName { namespace: namespace.to_owned(), name: key.name.clone() };
+        if !name.is_possible() {
             // Nothing can have that name, and it must not become a path on the API server.
             return Err(name.not_found());
         }
@@ -246,10 +245,10 @@ impl Secrets {
     /// Have the Secret read anew before it is used again: the endpoint refused what was made with it, or it changed.
     /// Reads stay 100 ms apart even so, for an endpoint that refuses everything.
     pub fn invalidate(&self, namespace: &str, name: &str) {
-        self.lock().suspect(&SecretName { namespace: namespace.to_owned(), name: name.to_owned() });
+        self.lock().suspect(&ObjectName { namespace: namespace.to_owned(), name: name.to_owned() });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache<ObjectName, Contents, SecretError>> {
         self.inner.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -277,7 +276,7 @@ async fn in_time(
     timeout: Duration,
     client: Client,
     permits: Arc<Semaphore>,
-    name: SecretName,
+    name: ObjectName,
 ) -> Result<Arc<Contents>, SecretError> {
     match tokio::time::timeout(timeout, fetch(client, permits, &name)).await {
         Ok(contents) => contents.map(Arc::new),
@@ -286,7 +285,7 @@ async fn in_time(
 }
 
 /// One GET.
-async fn fetch(client: Client, permits: Arc<Semaphore>, name: &SecretName) -> Result<Contents, SecretError> {
+async fn fetch(client: Client, permits: Arc<Semaphore>, name: &ObjectName) -> Result<Contents, SecretError> {
     let _permit = permits.acquire().await.map_err(|_closed| name.unavailable("changehook is stopping"))?;
     let path = Secret::url_path(&(), Some(&name.namespace));
     let request = Request::new(path)
@@ -323,7 +322,7 @@ async fn read_wiping(from: &mut (impl futures::AsyncRead + Unpin)) -> std::io::R
 }
 
 /// The status of an answer is looked at by its code: the reason is missing in plain-text answers.
-fn failed(name: &SecretName, error: &kube::Error) -> SecretError {
+fn failed(name: &ObjectName, error: &kube::Error) -> SecretError {
     match error {
         kube::Error::Api(status) => match status.code {
             404 => name.not_found(),
@@ -336,15 +335,13 @@ fn failed(name: &SecretName, error: &kube::Error) -> SecretError {
     }
 }
 
-/// Whether an object can have this name (RFC 1123 subdomain). Anything else must not become part of a request's path.
-fn is_object_name(name: &str) -> bool {
-    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.';
-    let edge = |c: Option<&u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let bytes = name.as_bytes();
-    bytes.len() <= 253 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|c| inner(*c))
+impl ReadError for SecretError {
+    fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
 }
 
-impl SecretName {
+impl ObjectName {
     fn not_found(&self) -> SecretError {
         SecretError::SecretNotFound { namespace: self.namespace.clone(), name: self.name.clone() }
     }

@@ -212,7 +212,8 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Loopback, which is where the test servers are, and plain HTTP.
 pub(crate) fn loopback() -> Arc<AddressPolicy> {
-    Arc::new(AddressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], allow_http: true, deny: Vec::new() })
+    let allow = vec!["127.0.0.0/8".parse().unwrap()];
+    Arc::new(AddressPolicy { allow, allow_http: true, ..AddressPolicy::default() })
 }
 
 /// Answers look-ups one after the other from a script, the last one for ever; counts them.

@@ -88,6 +88,21 @@ pub(super) async fn write(
     }
 }
 
+/// The cluster's storage was restored since this Head was written, or later.
+pub(super) async fn set_back(objects: &Objects, written: &Read) {
+    let mut pauses = Pauses::new();
+    for _ in 0..MARK_TRIES {
+        match objects.get(Name::Head).await {
+            Ok(found) if is_older(&found, written) => return mark_outdated(objects, &found).await,
+            // As it was, or already somebody else's.
+            Ok(_) | Err(CallError::NotFound) => return,
+            Err(error @ (CallError::Conflict | CallError::Refused(_) | CallError::Unknown(_))) => {
+                pauses.pause("read the ledger's head", &error).await;
+            }
+        }
+    }
+}
+
 /// Whether a Head that was found is from before one that this leader has written.
 fn is_older(found: &Read, before: &Read) -> bool {
     match (codec::decode(&found.bytes), codec::decode(&before.bytes)) {

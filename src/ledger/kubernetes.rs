@@ -129,6 +129,14 @@ impl LedgerStore for Kubernetes {
         Ok(self.usage(state))
     }
 
+    async fn set_back(&self) -> LedgerError {
+        // Whoever is committing finds out by itself, and holds the lock until then.
+        if let Some(state) = &*self.state.lock().await {
+            head::set_back(&self.objects, &state.head).await;
+        }
+        LedgerError::SetBack
+    }
+
     async fn fold(&self) -> Result<FoldEnd, LedgerError> {
         self.fold_all().await
     }

@@ -42,7 +42,9 @@ pub enum LedgerError {
     #[error("failed to commit: the ledger's head was deleted")]
     Deleted,
     /// The cluster's storage was restored, and the ledger with it.
-    #[error("failed to commit: the ledger is older than what was written to it, as after a restore from a backup")]
+    #[error(
+        "failed to go on: the cluster is older than what was written to it, as after a restore of etcd from a backup"
+    )]
     SetBack,
     /// The lease has ended.
     #[error("failed to commit: this process is not the leader any more")]
@@ -91,6 +93,12 @@ pub trait LedgerStore: Send + Sync + 'static {
 
     /// Makes a batch durable. Called one at a time; answers only when it is durable, however long that takes.
     fn commit(&self, batch: &Batch) -> impl Future<Output = Result<Usage, LedgerError>> + Send;
+
+    /// The cluster's storage was restored. Puts on record that the ledger is older than what was written to it, if it is,
+    /// and returns why it is of no use any more.
+    fn set_back(&self) -> impl Future<Output = LedgerError> + Send {
+        async { LedgerError::SetBack }
+    }
 
     /// Folds the journal. May run beside commits, but not beside another fold.
     fn fold(&self) -> impl Future<Output = Result<FoldEnd, LedgerError>> + Send;

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use changehook_core::address::HostPattern;
 use changehook_core::lease::{self, Durations, DurationsError};
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::ErrorKind;
@@ -37,7 +38,7 @@ pub enum Command {
     /// Run the operator until SIGTERM or SIGINT
     ///
     /// Logs go to standard error. The first signal stops the operator within the grace period, a second one at once.
-    Operator(OperatorConfig),
+    Operator(Box<OperatorConfig>),
     /// Print the CustomResourceDefinitions as YAML
     Crds(CrdsConfig),
 }
@@ -64,6 +65,18 @@ pub struct OperatorConfig {
     /// Address range that endpoints may be in although it is private or forbidden; repeatable, or separated by commas
     #[arg(long, env = "CHANGEHOOK_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = parse_cidr)]
     pub allow_cidr: Vec<IpNet>,
+
+    /// Address range that no endpoint may be in, though it is public or allowed; repeatable, or separated by commas
+    #[arg(long, env = "CHANGEHOOK_DENY_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = parse_cidr)]
+    pub deny_cidr: Vec<IpNet>,
+
+    /// Host that URLs may name, *.DOMAIN for all below one; if there are any, no others; repeatable, or separated by commas
+    #[arg(long, env = "CHANGEHOOK_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub allow_host: Vec<HostPattern>,
+
+    /// Host that no URL may name, *.DOMAIN for all below one; repeatable, or separated by commas
+    #[arg(long, env = "CHANGEHOOK_DENY_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub deny_host: Vec<HostPattern>,
 
     /// Allow http:// endpoints, whose requests anyone on the way can read
     #[arg(long, env = "CHANGEHOOK_ALLOW_HTTP", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]

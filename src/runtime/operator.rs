@@ -276,13 +276,15 @@ async fn drain(
 }
 
 fn log_configuration(config: &OperatorConfig) {
-    let ranges: Vec<_> = config.allow_cidr.iter().map(ToString::to_string).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         namespace = config.own_namespace(),
         watch_namespaces = config.watch_namespace.join(","),
         authorization = ?config.authorization,
-        allow_cidr = %ranges.join(","),
+        allow_cidr = %joined(&config.allow_cidr),
+        deny_cidr = %joined(&config.deny_cidr),
+        allow_host = %joined(&config.allow_host),
+        deny_host = %joined(&config.deny_host),
         allow_http = config.allow_http,
         max_in_flight = config.max_in_flight,
         shutdown_grace_seconds = config.shutdown_grace_seconds,
@@ -291,6 +293,10 @@ fn log_configuration(config: &OperatorConfig) {
         lease_retry_period_seconds = config.lease_retry_period_seconds,
         "changehook operator"
     );
+}
+
+fn joined(list: &[impl ToString]) -> String {
+    list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

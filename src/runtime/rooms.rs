@@ -24,8 +24,10 @@ use super::telemetry::chain;
 use crate::controller::{self, Authorization, Authorizer, Context, Roster, Scope};
 use crate::delivery::attempt::Courier;
 use crate::delivery::client;
+use crate::delivery::clients::Clients;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
 use crate::delivery::secrets::Secrets;
+use crate::delivery::services::Services;
 use crate::ledger::{Kubernetes, LedgerStore, Memory};
 use crate::watch::{Connection, MakeClient, Past, Report, Sources};
 use crate::{delivery, ledger, status, watch};
@@ -105,7 +107,9 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let secrets = Secrets::new(client.clone());
     let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
     let wall_ms = || jiff::Timestamp::now().as_millisecond();
-    let courier = Courier::new(http, secrets.clone(), Arc::clone(&policy), wall_ms, lease.gate());
+    let services = Services::new(client.clone());
+    let clients = Clients::new(http);
+    let courier = Courier::new(clients, secrets.clone(), services.clone(), Arc::clone(&policy), wall_ms, lease.gate());
     // From its first turn on: claiming the ledger takes as long as it takes.
     let (heartbeat, liveness) = (OnceLock::new(), liveness.clone());
     let inputs = driver::Inputs {
@@ -132,19 +136,22 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     };
     match config.ledger {
         LedgerKind::Kubernetes => {
-            let lease = lease.clone();
+            let leads = lease.clone();
             let store = Kubernetes::new(ledger::Setting {
                 client: client.clone(),
                 namespace: config.own_namespace(),
                 holder: u64::from(random()) << 32 | u64::from(random()),
-                is_leader: Arc::new(move || lease.is_valid()),
+                is_leader: Arc::new(move || leads.is_valid()),
                 metrics: metrics.ledger,
             });
-            drive(Driver::claim(settings, Arc::new(store), courier, metrics.delivery, inputs), tasks).await?;
+            let store = Arc::new(store);
+            mind_restores(lease.clone(), Arc::clone(&store), tasks);
+            drive(Driver::claim(settings, store, courier, metrics.delivery, inputs), tasks).await?;
         }
         LedgerKind::Memory => {
             tracing::warn!("the ledger is in memory: a restart forgets what was acknowledged and what is owed");
             let store = Arc::new(Memory::default());
+            mind_restores(lease.clone(), Arc::clone(&store), tasks);
             drive(Driver::claim(settings, store, courier, metrics.delivery, inputs), tasks).await?;
         }
     }
@@ -185,7 +192,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     };
     let roster = Roster::new(
         client,
-        Context { sources, secrets, policy, scope: Scope::of(config.watch_namespace.clone()), authorization },
+        Context { sources, secrets, services, policy, scope: Scope::of(config.watch_namespace.clone()), authorization },
         inputs,
     );
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
@@ -202,12 +209,30 @@ async fn drive<S: LedgerStore>(
     Ok(())
 }
 
+/// Watches that went on would wait for versions that were given once already, and the ledger may be an old one: the next
+/// leader begins with lists, and makes up for what was lost.
+fn mind_restores<S: LedgerStore>(lease: Lease, store: Arc<S>, tasks: &mut Tasks) {
+    tasks.spawn(Stage::Work, "ledger", |stop| async move {
+        tokio::select! {
+            () = lease.set_back() => Err(store.set_back().await),
+            () = stop.cancelled() => Ok(()),
+        }
+    });
+}
+
 /// What endpoints may be, from the command line and from where we run.
 fn policy(config: &OperatorConfig) -> AddressPolicy {
     // The API server and this pod, as Kubernetes tells a pod; outside of one there is nothing to add.
     let own = ["KUBERNETES_SERVICE_HOST", "POD_IP"];
     let deny = own.iter().filter_map(|name| std::env::var(name).ok()?.parse().ok()).collect();
-    AddressPolicy { allow: config.allow_cidr.clone(), allow_http: config.allow_http, deny }
+    AddressPolicy {
+        allow: config.allow_cidr.clone(),
+        allow_http: config.allow_http,
+        deny,
+        deny_ranges: config.deny_cidr.clone(),
+        allow_hosts: config.allow_host.clone(),
+        deny_hosts: config.deny_host.clone(),
+    }
 }
 
 /// How to get one more client of the API server.

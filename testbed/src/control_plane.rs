@@ -275,7 +275,7 @@ impl ControlPlane {
         let mut command = Command::new(&self.tools.etcd);
         command
             .arg("--data-dir")
-            .arg(self.scratch.path().join("etcd"))
+            .arg(self.storage())
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
             // there are no peers; port 0 is any free one
             .args(["--listen-peer-urls", "http://127.0.0.1:0"])
@@ -297,6 +297,11 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Where etcd's data is.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.scratch.path().join("etcd")
+    }
+
     /// Where etcd listens.
     pub(crate) fn etcd_address(&self) -> SocketAddr {
         loopback(self.etcd_port)
@@ -309,13 +314,17 @@ impl ControlPlane {
         // the first one's log is the one that is looked at
         let audit_log = if port == self.port { "audit.log".to_owned() } else { format!("{name}-audit.log") };
         let mut command = Command::new(&self.tools.kube_apiserver);
+        // Services' addresses are this machine's, so that a receiver can listen where a Service is: no kube-proxy runs
         command
             .arg(format!("--etcd-servers=http://{etcd}"))
             .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
             .arg(format!("--secure-port={port}"))
             .args([file("cert-dir", "certs"), file("tls-cert-file", "server.crt")])
             .arg(file("tls-private-key-file", "server.key"))
-            .args(["--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/24"])
+            .args([
+                "--service-account-issuer=https://kubernetes.default.svc",
+                "--service-cluster-ip-range=127.0.96.0/24",
+            ])
             .arg(file("service-account-signing-key-file", "service-account.key"))
             .arg(file("service-account-key-file", "service-account.pub"))
             .args(["--authorization-mode=RBAC", &file("token-auth-file", "tokens.csv")])

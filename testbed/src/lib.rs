@@ -8,11 +8,13 @@
 //! | [`scratch`] | temporary folders that do not pile up |
 //! | [`control_plane`] | etcd and kube-apiserver on loopback, clients, tokens, kubectl |
 //! | [`second`] | a second API server on the same etcd, with a view that can be frozen |
+//! | [`storage`] | etcd's data as it was some time ago |
 //! | [`link`] | a way for TCP connections that can be frozen |
 //! | [`manifests`] | server-side apply of YAML files |
 //! | [`helm`] | helm 4: rendering charts, installing them |
 //! | [`audit`] | what the API server was asked, from its audit log |
 //! | [`receiver`] | an HTTP/1.1 endpoint with scripted faults, which records every request |
+//! | [`spellings`] | what a URL's host can be written like, to mean an address that nobody should reach |
 //! | [`fault_proxy`] | an API server that fails on request |
 //! | [`program`] | the operator's program and benches, built with Cargo |
 //! | [`operator`] | the operator under a ServiceAccount with least RBAC |
@@ -54,6 +56,8 @@ pub mod receiver;
 pub mod rounds;
 pub mod scratch;
 pub mod second;
+pub mod spellings;
+pub mod storage;
 pub mod tally;
 pub mod tenant;
 pub mod tools;

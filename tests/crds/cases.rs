@@ -102,6 +102,23 @@ pub fn refused() -> Vec<Case> {
         case("spec.endpoint.url", says, url(bad));
     }
     case("spec.endpoint.url", "2048", url(&format!("https://hooks.example/{}", "a".repeat(2048))));
+    let service = |patch: Value| {
+        let mut service = json!({"name": "receiver", "port": 80});
+        for (name, value) in patch.as_object().into_iter().flatten() {
+            service[name] = value.clone();
+        }
+        json!({"endpoint": {"url": null, "service": service}})
+    };
+    for name in ["", "Receiver", "receiver.shop", "-a"] {
+        case("spec.endpoint.service.name", "", service(json!({"name": name})));
+    }
+    for port in [json!(0), json!(65536), json!(""), json!("Web"), json!("-web"), json!("a".repeat(64))] {
+        case("spec.endpoint.service.port", "", service(json!({"port": port})));
+    }
+    for path in ["hook", "/a b", "/a#b", "/a\\b", "/a\r\nb", "/é"] {
+        case("spec.endpoint.service.path", "must start with /", service(json!({"path": path})));
+    }
+    case("spec.endpoint.service.path", "1024", service(json!({"path": format!("/{}", "a".repeat(1024))})));
     case("spec.endpoint.timeoutSeconds", "1", json!({"endpoint": {"timeoutSeconds": 0}}));
     case("spec.endpoint.timeoutSeconds", "30", json!({"endpoint": {"timeoutSeconds": 31}}));
     case("spec.endpoint.maxInFlight", "1", json!({"endpoint": {"maxInFlight": 0}}));
@@ -261,6 +278,8 @@ pub fn refused() -> Vec<Case> {
     case("spec.endpoint", "Required", json!({"endpoint": null}));
     case("spec.signing.secretRef", "Required", json!({"signing": {}}));
     case("spec.initialSync", "Adopt", json!({"initialSync": "Replay"}));
+    let service = json!({"name": "receiver", "port": 80, "scheme": "h2c"});
+    case("spec.endpoint.service.scheme", "HTTPS", json!({"endpoint": {"url": null, "service": service}}));
     case("spec.selectionChange", "Notify", json!({"selectionChange": "Replay"}));
     case("spec.onLedgerLoss", "Replay", json!({"onLedgerLoss": "Notify"}));
     case("spec.retryPolicy.onExhausted", "Discard", retry(&json!({"onExhausted": "Drop"})));
@@ -285,9 +304,6 @@ pub fn unsupported() -> Vec<Case> {
             if entry.field.starts_with("signing.") {
                 patch["signing"]["secretRef"] = json!({"name": "hook"});
             }
-            if entry.field == "endpoint.service" {
-                patch["endpoint"]["url"] = Value::Null;
-            }
             Case { patch, field: format!("spec.{}", entry.field), says: entry.message(), untyped: false }
         })
         .collect()
@@ -307,6 +323,8 @@ pub fn accepted() -> Vec<Value> {
             {"name": "x-empty", "value": ""},
         ]}}),
         json!({"endpoint": {"url": null, "urlFrom": {"secretKeyRef": {"name": "hook.v2", "key": "url"}}}}),
+        json!({"endpoint": {"url": null, "service": {"name": "receiver", "port": "http", "path": "/a?b=c", "scheme": "HTTPS"}}}),
+        json!({"endpoint": {"url": null, "service": {"name": "receiver", "port": 8080}}}),
         json!({"signing": {"secretRef": {"name": "hook"}, "schemes": ["SHA256"]}}),
         json!({"payload": {"format": "Native", "object": "Full", "fieldChanges": false, "maxBytes": 4096}}),
         json!({"changeDetection": {"scope": "Full", "minIntervalSeconds": 0}}),

@@ -25,7 +25,7 @@ struct Reference {
     put: fn(Value) -> Value,
 }
 
-const REFERENCES: [Reference; 5] = [
+const REFERENCES: [Reference; 6] = [
     Reference { path: "serviceAccountName", put: |name| json!({"serviceAccountName": name["name"]}) },
     Reference { path: "signing.secretRef", put: |secret| json!({"signing": {"secretRef": secret}}) },
     Reference {
@@ -37,6 +37,13 @@ const REFERENCES: [Reference; 5] = [
         put: |mut secret| {
             secret["key"] = json!("key");
             json!({"endpoint": {"url": null, "urlFrom": {"secretKeyRef": secret}}})
+        },
+    },
+    Reference {
+        path: "endpoint.service",
+        put: |mut service| {
+            service["port"] = json!(80);
+            json!({"endpoint": {"url": null, "service": service}})
         },
     },
     Reference {
@@ -100,7 +107,7 @@ async fn every_reference_into_another_namespace_is_refused_by_admission_and_by_t
             assert_eq!((&answer["kind"], &answer["code"]), (&json!("Status"), &json!(422)), "{place} {name}: {answer}");
             assert!(matches!(check(&spec), Some(Err(_))), "{place} {name}: the operator takes it");
         }
-        if place.ends_with("Ref") {
+        if place.ends_with("Ref") || *place == "endpoint.service" {
             let answer = admit(&cases::patched(&put(json!({"name": "name", "namespace": "other"})))).await;
             let message = answer["message"].as_str().unwrap_or_default();
             assert!(message.contains("unknown field") && message.contains("namespace"), "{place}: {answer}");

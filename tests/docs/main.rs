@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, and so do its helpers")]
 
+mod hostile;
 mod manifests;
 mod payloads;
 mod settings;

@@ -28,6 +28,7 @@ async fn a_mistyped_value_is_refused_with_its_path() {
         (json!({"image": {"digest": "sha256:abc"}}), "/image/digest", "does not match pattern"),
         (json!({"operator": {"allowCidrs": []}}), "/operator", "'allowCidrs' not allowed"),
         (json!({"operator": {"allowCIDRs": ["10.0.0.0"]}}), "/operator/allowCIDRs/0", "does not match pattern"),
+        (json!({"operator": {"denyHosts": ["https://a.example"]}}), "/operator/denyHosts/0", "does not match pattern"),
         (json!({"operator": {"lease": {"durationSeconds": 1}}}), "/operator/lease/durationSeconds", "minimum"),
         (json!({"operator": {"logFormat": "xml"}}), "/operator/logFormat", "must be one of"),
         (json!({"watch": {"rules": [{"apiGroups": ["apps"]}]}}), "/watch/rules/0", "missing property 'resources'"),

@@ -11,6 +11,10 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# the Service that a subscription of its namespace sends to
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get]
 {{- if eq .Values.authorization "ServiceAccount" }}
 # whether a subscription's ServiceAccount is there, and may read what the subscription names
 - apiGroups: [authorization.k8s.io]

@@ -5,6 +5,7 @@
 //! is checked is the *parsed* URL that the client is given, never its text; an address that carries an IPv4 address is
 //! judged by that one; one bad address refuses all.
 
+mod host;
 mod tier;
 mod url;
 
@@ -12,6 +13,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+pub use self::host::{HostPattern, HostPatternError};
 pub use self::tier::{Tier, tier};
 pub use self::url::{MAX_URL_CHARS, UrlError};
 
@@ -27,6 +29,12 @@ pub struct AddressPolicy {
     /// Addresses that no subscription may reach though their range would be allowed: the API server, the own pod. Only an
     /// entry of `allow` for exactly that address opens one.
     pub deny: Vec<IpAddr>,
+    /// Ranges that are never dialled, public or not, whatever else allows them.
+    pub deny_ranges: Vec<IpNet>,
+    /// If there are any, the only hosts that a URL may name.
+    pub allow_hosts: Vec<HostPattern>,
+    /// Hosts that no URL may name.
+    pub deny_hosts: Vec<HostPattern>,
 }
 
 /// Why an address may not be dialled. The texts name the remedy.
@@ -56,6 +64,14 @@ pub enum Refused {
         /// The entry that would open it.
         only: IpNet,
     },
+    /// In a range that the configuration excludes.
+    #[error("{} is in {range}, which the operator's --deny-cidr excludes", shown(.ip))]
+    Excluded {
+        /// The address.
+        ip: IpAddr,
+        /// The range.
+        range: IpNet,
+    },
     /// A name without addresses.
     #[error("the host has no address")]
     NoAddress,
@@ -72,6 +88,9 @@ impl AddressPolicy {
     pub fn check(&self, ip: IpAddr) -> Result<(), Refused> {
         let judged = tier::judged(ip);
         let itself = IpNet::from(judged);
+        if let Some(range) = self.deny_ranges.iter().find(|range| range.contains(&judged)) {
+            return Err(Refused::Excluded { ip, range: *range });
+        }
         let denied = self.deny.iter().any(|denied| tier::judged(*denied) == judged);
         if denied && !self.opens(judged, itself) {
             return Err(Refused::Denied { ip, only: itself });
@@ -82,6 +101,21 @@ impl AddressPolicy {
         match tier(judged) {
             Tier::Private if !self.allow.iter().any(|range| range.contains(&judged)) => Err(Refused::Private { ip }),
             Tier::Public | Tier::Private | Tier::Forbidden(_) => Ok(()),
+        }
+    }
+
+    /// Whether this ClusterIP of a Service may be dialled, for somebody of that Service's namespace. It is private as a rule,
+    /// and who may create Services there may reach it anyway; but the API server, the operator itself and what is forbidden
+    /// stay so, whatever range a cluster gives its Services.
+    pub fn check_service(&self, ip: IpAddr) -> Result<(), Refused> {
+        match self.check(ip) {
+            Ok(()) | Err(Refused::Private { .. }) => Ok(()),
+            Err(
+                refused @ (Refused::Forbidden { .. }
+                | Refused::Denied { .. }
+                | Refused::Excluded { .. }
+                | Refused::NoAddress),
+            ) => Err(refused),
         }
     }
 

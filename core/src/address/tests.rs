@@ -10,7 +10,7 @@ fn ip(text: &str) -> IpAddr {
 
 fn policy(allow: &[&str]) -> AddressPolicy {
     let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
-    AddressPolicy { allow, allow_http: true, deny: Vec::new() }
+    AddressPolicy { allow, allow_http: true, ..AddressPolicy::default() }
 }
 
 fn refuses(policy: &AddressPolicy, address: &str) -> bool {
@@ -80,6 +80,31 @@ fn a_denied_address_is_opened_only_by_its_own_entry() {
     for address in ["10.96.0.1", "127.0.0.1", "93.184.216.34"] {
         assert_eq!(exact.check(ip(address)), Ok(()), "{address}");
     }
+}
+
+#[test]
+fn a_services_address_may_be_private_and_nothing_else_that_is_refused() {
+    let policy = AddressPolicy { deny: vec![ip("10.96.0.1"), ip("fd00::1")], ..AddressPolicy::default() };
+    for open in ["10.96.0.2", "172.20.0.9", "192.168.7.7", "100.64.0.9", "fd00::2", "34.118.224.7"] {
+        assert_eq!(policy.check_service(ip(open)), Ok(()), "{open}");
+    }
+    for closed in [
+        "10.96.0.1",
+        "::ffff:10.96.0.1",
+        "fd00::1",
+        "127.0.0.1",
+        "::ffff:127.0.0.1",
+        "169.254.169.254",
+        "100.100.100.200",
+        "fd00:ec2::254",
+        "0.0.0.0",
+        "224.0.0.1",
+        "fe80::1",
+    ] {
+        assert!(policy.check_service(ip(closed)).is_err(), "{closed}");
+    }
+    let exact = AddressPolicy { allow: vec!["10.96.0.1/32".parse().unwrap()], ..policy };
+    assert_eq!(exact.check_service(ip("10.96.0.1")), Ok(()));
 }
 
 #[test]

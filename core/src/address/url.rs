@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, ParseError, Url};
 
-use super::{AddressPolicy, Refused};
+use super::{AddressPolicy, HostPattern, Refused};
 
 /// The longest URL that is accepted.
 pub const MAX_URL_CHARS: usize = 2048;
@@ -48,6 +48,9 @@ pub enum UrlError {
     /// Port 0.
     #[error("the URL's port must not be 0")]
     Port,
+    /// Not among the only hosts, or among the excluded ones.
+    #[error("the URL's host is not one that the operator's --allow-host and --deny-host permit")]
+    HostExcluded,
     /// The host is, or always means, an address that may not be dialled.
     #[error("the URL's host may not be used: {0}")]
     Refused(Refused),
@@ -74,12 +77,22 @@ impl AddressPolicy {
         if url.port() == Some(0) {
             return Err(UrlError::Port);
         }
-        match url.host().ok_or(UrlError::Host)? {
+        let host = url.host().ok_or(UrlError::Host)?;
+        if !self.names(&host.to_string()) {
+            return Err(UrlError::HostExcluded);
+        }
+        match host {
             Host::Ipv4(ip) => self.check(IpAddr::V4(ip)).map_err(UrlError::Refused)?,
             Host::Ipv6(ip) => self.check(IpAddr::V6(ip)).map_err(UrlError::Refused)?,
             Host::Domain(name) => self.check_name(name)?,
         }
         Ok(url)
+    }
+
+    /// Whether a URL may name this host at all, wherever it is.
+    fn names(&self, host: &str) -> bool {
+        let listed = |patterns: &[HostPattern]| patterns.iter().any(|pattern| pattern.covers(host));
+        !listed(&self.deny_hosts) && (self.allow_hosts.is_empty() || listed(&self.allow_hosts))
     }
 
     fn check_name(&self, name: &str) -> Result<(), UrlError> {

@@ -29,12 +29,37 @@ impl Engine {
 
     /// The list of a kind is complete as of `rv`, for this subscription's part of it.
     pub fn synced(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64, unreadable: &Unreadable) {
+        self.settle_doubts(now, id, kind, rv);
+        if matches!(unreadable, Unreadable::Named(_)) {
+            self.confirm(now, id, kind, rv);
+        }
         self.complete(now, id, kind, |slot| is_absent(unreadable, slot).then_some(rv), rv);
         if let Some(Subscription { desk, .. }) = self.subscriptions.get_mut(id) {
             desk.recounted.remove(kind);
         }
         if *unreadable == Unreadable::Named(Vec::new()) {
             self.note_whole(id, kind);
+        }
+    }
+
+    /// A complete list of this version showed what is shown. An end that was declared as of an earlier one was an error.
+    fn confirm(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        let mut confirmed = Vec::new();
+        for (key, slot) in subscription.slots.iter_mut().filter(|(key, _)| *key.kind == *kind) {
+            let shown = match slot.shown {
+                Shown::Selected { rv, .. } | Shown::Deselected { rv } => rv.max(slot.confirmed),
+                Shown::Gone { .. } | Shown::Unknown | Shown::Unseen => continue,
+            };
+            let highest = slot.highest_rv();
+            if shown < highest && highest <= rv {
+                passed(Passed::ShownConfirmed);
+                slot.confirmed = rv;
+                confirmed.push(key.clone());
+            }
+        }
+        for key in confirmed {
+            subscription.reconsider(&mut self.shared, now, &key);
         }
     }
 

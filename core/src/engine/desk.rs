@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Map;
 use super::breaker::Breaker;
+use super::doubts::Doubts;
 use super::ended::Ended;
 use super::line::Line;
 use super::namesake::Name;
@@ -114,6 +115,7 @@ pub(super) struct Desk {
     pub namesakes: Map<Name, Vec<ObjectKey>>,
     /// Objects that are gone or not selected, and forgotten.
     pub ended: Ended,
+    pub doubts: Doubts,
     /// Kinds of which the plan in force selects otherwise than the one before it.
     pub reselects: BTreeSet<Arc<GroupKind>>,
     /// Kinds whose versions count anew, until their next list is complete.
@@ -163,6 +165,7 @@ impl Desk {
             retry_turn: false,
             namesakes: Map::default(),
             ended: Ended::default(),
+            doubts: Doubts::default(),
             reselects: BTreeSet::new(),
             recounted: BTreeSet::new(),
             paused_until: 0,

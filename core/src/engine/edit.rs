@@ -43,6 +43,7 @@ impl Engine {
         let old = std::mem::replace(&mut subscription.desk.plan, plan);
         // A watch that moves to another source brings the same plan again; what that source shows otherwise is told.
         subscription.desk.reselects.clear();
+        subscription.desk.doubts.clear();
         // What is done about objects of a kind that has no baseline.
         let policy = &subscription.desk.plan.policy;
         let newcomers = match loss {

@@ -34,9 +34,16 @@ impl Ended {
         }
     }
 
-    /// That is what it was in a later version than this one.
-    pub fn is_past(&self, key: &ObjectKey, rv: u64) -> bool {
-        self.versions.get(key).is_some_and(|end| *end > rv)
+    /// The version of its end, if that is later than this one.
+    pub fn after(&self, key: &ObjectKey, rv: u64) -> Option<u64> {
+        self.versions.get(key).copied().filter(|end| *end > rv)
+    }
+
+    /// It is there again.
+    pub fn forget(&mut self, key: &ObjectKey) {
+        if self.versions.remove(key).is_some() {
+            self.order.retain(|other| other != key);
+        }
     }
 
     /// Versions of the kind count anew.
@@ -46,7 +53,7 @@ impl Ended {
     }
 
     /// All versions count anew.
-    pub fn forget(&mut self) {
+    pub fn clear(&mut self) {
         *self = Self::default();
     }
 }
@@ -67,9 +74,9 @@ mod tests {
             ended.note(key(n), 5);
             ended.note(key(n), 7);
         }
-        assert!(!ended.is_past(&key(0), 1));
-        assert!(ended.is_past(&key(1), 6) && !ended.is_past(&key(1), 7));
-        assert!(ended.is_past(&key(MOST), 6));
+        assert_eq!(ended.after(&key(0), 1), None);
+        assert_eq!([ended.after(&key(1), 6), ended.after(&key(1), 7)], [Some(7), None]);
+        assert_eq!(ended.after(&key(MOST), 6), Some(7));
         assert_eq!(ended.order.len(), MOST);
     }
 }

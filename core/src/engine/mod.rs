@@ -14,6 +14,7 @@
 //! | `decide` | what is done about it: into a line, a silent record, or nothing |
 //! | `observe` | what the watch shows |
 //! | `ended` | what is gone does not come back as it was before |
+//! | `doubts` | unless a list shows that it was never gone |
 //! | `namesake` | objects of one name are told one after the other |
 //! | `edit` | plans that come, change and go |
 //! | `baseline` | what exists already is adopted; what an earlier life knew |
@@ -39,6 +40,7 @@ mod breaker;
 mod capacity;
 mod decide;
 mod desk;
+mod doubts;
 mod edit;
 mod ended;
 mod fairness;

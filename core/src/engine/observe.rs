@@ -6,15 +6,25 @@ use std::mem::discriminant;
 use std::sync::Arc;
 
 use super::desk::Desk;
+use super::doubts::Doubted;
 use super::shared::Shared;
 use super::slot::{Shown, Slot};
 use super::{Engine, ObjectKey, Subscription};
 use crate::Now;
 use crate::ledger::Named;
-use crate::object::{Fingerprint, ObservedBy, Row};
-use crate::plan::Existing;
+use crate::object::{Fingerprint, GroupKind, ObservedBy, Row};
+use crate::plan::{Existing, SubscriptionId};
 use crate::proof::{Mark, Rule, broken, passed};
 use crate::select::{Observation, Seen};
+
+/// Of two sources one may be behind the other, so a row is not always news.
+enum Standing {
+    News,
+    /// A later row was seen.
+    Outdated,
+    /// The object was seen to be gone, or not selected any more, as of this later version.
+    BeforeItsEnd(u64),
+}
 
 impl Engine {
     /// The watch shows something else of an object than before.
@@ -29,15 +39,41 @@ impl Engine {
     }
 
     fn see(&mut self, now: Now, observation: Observation, by_edit: bool) {
+        let Observation { subscription: id, object: key, seen, by } = observation;
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        subscription.desk.doubts.drop(&key);
+        if let Seen::Selected(row) | Seen::Deselected(row) = &seen {
+            match subscription.standing(&key, row.rv) {
+                Standing::News => {}
+                Standing::Outdated => {
+                    passed(Mark::RowOutdated);
+                    return;
+                }
+                Standing::BeforeItsEnd(end) => {
+                    passed(Mark::RowBeforeItsEnd);
+                    subscription.desk.doubts.add(key, Doubted { seen, by, end });
+                    return;
+                }
+            }
+        }
+        self.take(now, Observation { subscription: id, object: key, seen, by }, by_edit);
+    }
+
+    /// A list of this version shows what was taken for gone: it is there after all.
+    pub(super) fn settle_doubts(&mut self, now: Now, id: &SubscriptionId, kind: &GroupKind, rv: u64) {
+        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
+        for (object, Doubted { seen, by, end: _ }) in subscription.desk.doubts.settled(kind, rv) {
+            passed(Mark::EndDisproved);
+            self.take(now, Observation { subscription: id.clone(), object, seen, by }, false);
+        }
+    }
+
+    fn take(&mut self, now: Now, observation: Observation, by_edit: bool) {
         let Observation { subscription: id, object: key, mut seen, by } = observation;
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         let shared = &mut self.shared;
         if let Seen::Selected(row) | Seen::Deselected(row) = &seen {
-            // Of two sources one may be behind the other.
-            if subscription.is_past(&key, row.rv) {
-                passed(Mark::RowOutdated);
-                return;
-            }
+            subscription.desk.ended.forget(&key);
             subscription.prove_namesakes_gone(shared, now, &key, row);
             if let Some(rv) = subscription.successor(&key, row).filter(|_| !broken(Rule::NamesProveTheEnd)) {
                 passed(Mark::RowOfPredecessor);
@@ -108,17 +144,18 @@ impl Subscription {
         }
     }
 
-    /// Something later than this version was seen of the object.
-    fn is_past(&self, key: &ObjectKey, rv: u64) -> bool {
+    /// What a row of this version says of the object, after what was seen of it before.
+    fn standing(&self, key: &ObjectKey, rv: u64) -> Standing {
         if self.desk.recounted.contains(&key.kind) {
-            return false;
+            return Standing::News;
         }
         match self.slots.get(key).map(|slot| &slot.shown) {
-            Some(Shown::Selected { rv: seen, .. } | Shown::Deselected { rv: seen } | Shown::Gone { rv: seen }) => {
-                *seen > rv
-            }
-            Some(Shown::Unknown | Shown::Unseen) => false,
-            None => self.desk.ended.is_past(key, rv),
+            Some(Shown::Gone { rv: end }) if *end > rv => Standing::BeforeItsEnd(*end),
+            Some(Shown::Selected { rv: seen, .. } | Shown::Deselected { rv: seen }) if *seen > rv => Standing::Outdated,
+            Some(
+                Shown::Selected { .. } | Shown::Deselected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen,
+            ) => Standing::News,
+            None => self.desk.ended.after(key, rv).map_or(Standing::News, Standing::BeforeItsEnd),
         }
     }
 
@@ -172,5 +209,6 @@ impl Slot {
             (_, Shown::Selected { .. } | Shown::Gone { .. } | Shown::Unknown | Shown::Unseen) => false,
         };
         self.shown = shown;
+        self.confirmed = 0;
     }
 }

@@ -39,6 +39,7 @@ impl Subscription {
         }
         let Self { slots, desk } = self;
         for slot in slots.values_mut() {
+            slot.confirmed = 0;
             if let Some(acked) = &mut slot.acked {
                 acked.rv = 0;
             }
@@ -50,7 +51,8 @@ impl Subscription {
                 Shown::Unknown | Shown::Unseen => {}
             }
         }
-        desk.ended.forget();
+        desk.ended.clear();
+        desk.doubts.clear();
         desk.recounted = desk.baselines.keys().cloned().collect();
         for baseline in desk.baselines.values_mut() {
             match baseline {

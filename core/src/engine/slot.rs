@@ -125,6 +125,8 @@ pub(super) struct Slot {
     pub sending: Option<Sending>,
     pub parked: Option<Parked>,
     pub shown: Shown,
+    /// A list of this version showed the object as it is shown; zero if that adds nothing to what the row says.
+    pub confirmed: u64,
     pub by: ObservedBy,
     /// When the change that is told next was noticed; wall clock.
     pub detected_at: i64,
@@ -159,6 +161,7 @@ impl Slot {
             sending: None,
             parked: None,
             shown: Shown::Unseen,
+            confirmed: 0,
             by: ObservedBy::Relist,
             detected_at: noticed_at,
             owed_since: None,
@@ -224,7 +227,13 @@ impl Slot {
 
     /// The newest version that was acknowledged or may have been sent.
     pub fn highest_rv(&self) -> u64 {
-        self.acked.map_or(0, |acked| acked.rv).max(self.sending.map_or(0, |sending| sending.rv))
+        let declared = self.sending.map_or(0, |sending| sending.rv);
+        // What is under way may tell the declared content in a later version; without a version nor has that one.
+        let under_way = match self.declared.as_ref().and_then(|declared| declared.subject.as_ref()) {
+            Some(Subject::Present(row)) if declared > 0 => row.rv,
+            Some(Subject::Present(_) | Subject::Absent(_)) | None => 0,
+        };
+        self.acked.map_or(0, |acked| acked.rv).max(declared).max(under_way)
     }
 
     /// What the slot needs. `mark` is the version up to which rows are adopted; `resync` what must be told again.
@@ -253,7 +262,7 @@ impl Slot {
         };
         want(Facts {
             membership,
-            behind: rv < self.highest_rv() && !broken(Rule::StaleRowsAreHeld),
+            behind: rv.max(self.confirmed) < self.highest_rv() && !broken(Rule::StaleRowsAreHeld),
             parked,
             sending: self.sending.is_some(),
             acked,

@@ -224,7 +224,11 @@ impl Subscription {
         let change = match desk.verdict(key, slot) {
             Verdict::Tell(change) => Some(change),
             // A parked slot is probed as it is: the probe is an attempt of the same event, and its answer releases it.
-            Verdict::Parked if lane == Lane::Probe => slot.sending.map(|sending| sending.change),
+            Verdict::Parked if lane == Lane::Probe => match slot.sending {
+                Some(sending) => Some(sending.change),
+                // Nothing was under way that could be tried; deciding anew would only bring it back here.
+                None => return false,
+            },
             Verdict::Hold | Verdict::Nothing | Verdict::Parked | Verdict::Adopt | Verdict::Drop => None,
         };
         let Some(change) = change else {

@@ -239,6 +239,12 @@ marks! {
     NamesakeProvedGone,
     /// A row from before what was seen of the object is not looked at.
     RowOutdated,
+    /// A row from before the end of its object waits for a list that decides.
+    RowBeforeItsEnd,
+    /// A list shows an object that was taken for gone.
+    EndDisproved,
+    /// A list shows that what was declared, or acknowledged, as of a later version was an error.
+    ShownConfirmed,
     /// A row is of an object whose name a newer one has by now.
     RowOfPredecessor,
     /// A row proves it of one that another source had shown.

@@ -4,7 +4,8 @@
 //! longer, or again. What it was shown before is neither gone nor deselected by that; it is an orphan until the new
 //! source shows the object, or is known to be complete up to a version at which the object was there and shows it not.
 //!
-//! Touches nothing. Invariant: no object is both an orphan and a row of the same source.
+//! Touches nothing. Invariants: no object is both an orphan and a row of the same source; an event that settles nothing
+//! looks at none of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use crate::plan::SubscriptionId;
 #[cfg_attr(feature = "proof", derive(Clone))]
 pub(super) struct Orphans {
     subscriptions: BTreeMap<SubscriptionId, BTreeMap<Arc<str>, Orphan>>,
+    /// None was shown in an earlier version.
+    earliest: u64,
 }
 
 #[derive(Debug)]
@@ -32,6 +35,7 @@ impl Orphans {
     }
 
     pub(super) fn add(&mut self, id: &SubscriptionId, row: Arc<Row>) {
+        self.earliest = if self.is_empty() { row.rv } else { self.earliest.min(row.rv) };
         self.subscriptions.entry(id.clone()).or_default().insert(Arc::clone(&row.uid), Orphan { rv: row.rv, row });
     }
 
@@ -43,6 +47,7 @@ impl Orphans {
     /// Versions count anew.
     pub(super) fn rewind(&mut self) {
         self.subscriptions.values_mut().flat_map(BTreeMap::values_mut).for_each(|orphan| orphan.rv = 0);
+        self.earliest = 0;
     }
 
     /// The source shows this object.
@@ -53,18 +58,52 @@ impl Orphans {
         });
     }
 
-    /// Takes away the orphans for which `gone`, given the row and the version in which it was shown, has a version.
-    pub(super) fn retain(
+    /// The object was deleted at `rv`.
+    pub(super) fn deleted(&mut self, uid: &str, rv: u64, mut tell: impl FnMut(&SubscriptionId, &Row, u64)) {
+        self.subscriptions.retain(|id, rows| {
+            if rows.get(uid).is_some_and(|orphan| rv >= orphan.rv)
+                && let Some(Orphan { row, .. }) = rows.remove(uid)
+            {
+                tell(id, &row, rv);
+            }
+            !rows.is_empty()
+        });
+    }
+
+    /// The source is complete up to `rv`, but for what is `hidden`: those that it would have shown are gone.
+    pub(super) fn settle(
         &mut self,
-        gone: impl Fn(&Row, u64) -> Option<u64>,
+        rv: u64,
+        hidden: impl Fn(&Row) -> bool,
         mut tell: impl FnMut(&SubscriptionId, &Row, u64),
     ) {
+        if self.earliest > rv {
+            return;
+        }
+        let mut earliest = u64::MAX;
+        self.retain(|id, orphan| {
+            let stays = orphan.rv > rv || hidden(&orphan.row);
+            if stays {
+                earliest = earliest.min(orphan.rv);
+            } else {
+                tell(id, &orphan.row, rv);
+            }
+            stays
+        });
+        self.earliest = earliest;
+    }
+
+    /// The kind is not served, as of `rv` or later: all are gone.
+    pub(super) fn clear(&mut self, rv: u64, mut tell: impl FnMut(&SubscriptionId, &Row, u64)) {
+        self.retain(|id, orphan| {
+            tell(id, &orphan.row, rv.max(orphan.rv));
+            false
+        });
+    }
+
+    fn retain(&mut self, mut stays: impl FnMut(&SubscriptionId, &Orphan) -> bool) {
         self.subscriptions.retain(|id, rows| {
-            rows.retain(|_, Orphan { row, rv }| {
-                let Some(rv) = gone(row, *rv) else { return true };
-                tell(id, row, rv);
-                false
-            });
+            rows.retain(|_, orphan| stays(id, orphan));
             !rows.is_empty()
         });
     }

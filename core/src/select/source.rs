@@ -119,7 +119,7 @@ impl Source {
                 self.advance(rv);
                 let by = ObservedBy::Watch;
                 self.deleted(namespace.as_deref(), &uid, rv, out);
-                self.change_orphans(by, out, |row, at| (row.uid == uid && rv >= at).then_some(rv));
+                self.change_orphans(by, out, |orphans, tell| orphans.deleted(&uid, rv, tell));
             }
             SourceEvent::Unreadable(name) => {
                 self.change_rows(by, out, |rows, tell| rows.unreadable(&name, tell));
@@ -148,7 +148,7 @@ impl Source {
                 self.listing = false;
                 self.unreadable.clear();
                 self.change_rows(ObservedBy::Relist, out, |rows, tell| rows.clear(rv, tell));
-                self.change_orphans(ObservedBy::Relist, out, |_, at| Some(rv.max(at)));
+                self.change_orphans(ObservedBy::Relist, out, |orphans, tell| orphans.clear(rv, tell));
                 self.standing = Standing::Absent;
                 self.complete = Some(rv);
             }
@@ -197,8 +197,8 @@ impl Source {
     pub(super) fn settle_orphans(&mut self, out: &mut Vec<Observation>) {
         if let (false, false, Some(complete)) = (self.listing, self.orphans.is_empty(), self.complete) {
             let unreadable = std::mem::take(&mut self.unreadable);
-            self.change_orphans(ObservedBy::Relist, out, |row, at| {
-                (at <= complete && !unreadable.contains(&name_of(row))).then_some(complete)
+            self.change_orphans(ObservedBy::Relist, out, |orphans, tell| {
+                orphans.settle(complete, |row| unreadable.contains(&name_of(row)), tell);
             });
             self.unreadable = unreadable;
         }
@@ -228,9 +228,14 @@ impl Source {
         });
     }
 
-    fn change_orphans(&mut self, by: ObservedBy, out: &mut Vec<Observation>, gone: impl Fn(&Row, u64) -> Option<u64>) {
-        let kind = &self.kind;
-        self.orphans.retain(gone, |subscription, row, rv| {
+    fn change_orphans(
+        &mut self,
+        by: ObservedBy,
+        out: &mut Vec<Observation>,
+        change: impl FnOnce(&mut Orphans, &mut dyn FnMut(&SubscriptionId, &Row, u64)),
+    ) {
+        let Self { kind, orphans, .. } = self;
+        change(orphans, &mut |subscription, row, rv| {
             let object = ObjectKey { kind: Arc::clone(kind), uid: Arc::clone(&row.uid) };
             out.push(Observation { subscription: subscription.clone(), object, seen: Seen::Gone { rv }, by });
         });

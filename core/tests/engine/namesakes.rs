@@ -232,6 +232,62 @@ fn what_is_gone_does_not_come_back_as_it_was_before_because_a_source_is_behind()
 }
 
 #[test]
+fn what_was_taken_for_gone_is_told_again_once_a_list_that_is_no_older_shows_it() {
+    let mut rig = Rig::new();
+    let there = rig.row(&config_map(), "a", "a", 1);
+    let shown = Seen::Selected(there);
+    rig.see(S, &config_map(), "a", shown.clone());
+    rig.answer("a", ok());
+    // A list of version 5_000 leaves it out.
+    rig.see(S, &config_map(), "a", Seen::Gone { rv: 5_000 });
+    rig.answer("a", ok());
+    rig.see(S, &config_map(), "a", shown.clone());
+    rig.synced_at(S, &config_map(), 4_999);
+    assert_eq!(rig.told("a"), [(New, Some(1)), (Removed, None)], "that list may be of a source that is behind");
+    rig.synced_at(S, &config_map(), 5_000);
+    assert_eq!(rig.told("a").last(), Some(&(New, Some(1))));
+    rig.answer("a", ok());
+    rig.see(S, &config_map(), "a", Seen::Gone { rv: 6_000 });
+    assert_eq!(rig.told("a").last(), Some(&(Removed, None)));
+}
+
+#[test]
+fn an_end_that_was_declared_in_error_holds_nothing_up_once_a_list_shows_the_object_even_after_a_takeover() {
+    for takeover in [false, true] {
+        let mut rig = Rig::new();
+        let there = Seen::Selected(rig.row(&config_map(), "a", "a", 1));
+        rig.see(S, &config_map(), "a", there.clone());
+        rig.answer("a", ok());
+        rig.see(S, &config_map(), "a", Seen::Gone { rv: 5_000 });
+        assert_eq!(rig.told("a").last(), Some(&(Removed, None)));
+        if takeover {
+            rig.take_over();
+        } else {
+            rig.answer("a", status(500));
+        }
+        rig.see(S, &config_map(), "a", there);
+        rig.synced_at(S, &config_map(), 5_000);
+        rig.run_for(10_000);
+        assert_eq!(rig.told("a").last(), Some(&(New, Some(1))), "after a takeover: {takeover}");
+    }
+}
+
+#[test]
+fn what_is_gone_after_all_is_not_told_again() {
+    let mut rig = Rig::new();
+    let old = rig.row(&config_map(), "a", "a", 1);
+    rig.see(S, &config_map(), "a", Seen::Selected(old.clone()));
+    rig.answer("a", ok());
+    rig.see(S, &config_map(), "a", Seen::Gone { rv: 5_000 });
+    rig.see(S, &config_map(), "a", Seen::Selected(old));
+    rig.see(S, &config_map(), "a", Seen::Gone { rv: 5_000 });
+    rig.answer("a", ok());
+    rig.synced_at(S, &config_map(), 6_000);
+    rig.run_for(10_000);
+    assert_eq!(rig.told("a"), [(New, Some(1)), (Removed, None)]);
+}
+
+#[test]
 fn who_had_a_name_before_is_not_told_because_a_source_is_behind() {
     let mut rig = Rig::new();
     let old = rig.row(&config_map(), "old", "x", 1);

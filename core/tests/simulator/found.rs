@@ -90,3 +90,14 @@ fn a_source_that_is_behind_brings_nothing_back() {
     let moved = [answer(Answer::Fine), Step::Move { kind: 0, busy: true, behind: 2 }, COMMIT, answer(Answer::Fine)];
     play_out(&[&known, &gone, &moved], Finish::ByName, |setup| setup.late = false);
 }
+
+#[test]
+fn a_kind_that_goes_while_a_later_version_of_what_was_declared_is_under_way_is_told_as_gone() {
+    const HEAR: Step = Step::Hear { old: false, kind: 1, events: 3 };
+    let touch = |name, content| Step::Touch { kind: 1, name, content };
+    let steps = [touch(0, 0), HEAR, touch(0, 1), CRASH, touch(1, 0), HEAR];
+    let goes = [Step::Move { kind: 1, busy: true, behind: 2 }, Step::Serve { kind: 1 }];
+    play_out(&[&steps, &goes], Finish::Restarted, |setup| {
+        (setup.names, setup.populated) = ([4, 1], false);
+    });
+}

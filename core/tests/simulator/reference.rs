@@ -32,9 +32,7 @@ pub enum Input {
         unreadable: Option<Vec<usize>>,
     },
     /// The kind is not served.
-    KindAbsent {
-        kind: usize,
-    },
+    KindAbsent(usize),
     /// The request with this sequence was answered well, or not well.
     Answered {
         object: usize,
@@ -229,12 +227,12 @@ impl Book {
                     }
                 }
             }
-            Input::KindAbsent { kind } => {
+            Input::KindAbsent(kind) => {
                 for slot in self.of_kind(kind) {
                     match slot.known {
-                        Known::Absent { rv } if rv >= slot.highest() => {}
                         Known::Selected { .. } => {}
-                        Known::Absent { .. } | Known::Unclear => slot.known = Known::Absent { rv: slot.highest() },
+                        Known::Absent { rv } => slot.known = Known::Absent { rv: rv.max(slot.highest()) },
+                        Known::Unclear => slot.known = Known::Absent { rv: slot.highest() },
                     }
                 }
             }
@@ -297,10 +295,6 @@ impl Book {
     }
 }
 
-fn kind_of(object: &ObjectKey) -> usize {
-    usize::from(object.kind.kind == "Widget")
-}
-
 fn name_of(object: &ObjectKey, named: &Named) -> (usize, usize) {
-    (kind_of(object), usize::from(named.name.as_bytes()[0] - b'a'))
+    (usize::from(object.kind.kind == "Widget"), usize::from(named.name.as_bytes()[0] - b'a'))
 }

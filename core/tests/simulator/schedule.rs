@@ -135,6 +135,8 @@ pub enum Step {
     Swallow { kind: u8 },
     /// The watch shows an object that cannot be read.
     Garble { kind: u8, name: u8 },
+    /// The watch breaks and starts with a list that leaves out an object which is there, and says nothing of that.
+    Overlook { kind: u8, name: u8 },
     /// The watch of a kind moves to another source, which, if it is `busy`, was listed already for somebody else, so many
     /// changes ago.
     Move { kind: u8, busy: bool, behind: u8 },
@@ -296,12 +298,13 @@ impl Step {
             Self::SetBack { .. } => 23,
             Self::Damage { .. } => 24,
             Self::Move { .. } => 25,
+            Self::Overlook { .. } => 26,
         }
     }
 }
 
 /// The names of [`Step::index`].
-pub const STEPS: [&str; 26] = [
+pub const STEPS: [&str; 27] = [
     "touch",
     "label",
     "delete",
@@ -328,4 +331,5 @@ pub const STEPS: [&str; 26] = [
     "set back",
     "damage",
     "move",
+    "overlook",
 ];

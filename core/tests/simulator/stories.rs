@@ -294,12 +294,13 @@ fn behind_and_deaf(random: &mut Random, steps: &mut Vec<Step>) {
             1 => Step::Label { kind, name, label: 0 },
             _ => Step::Touch { kind, name, content: random.byte() % 2 },
         });
-        steps.push(match random.below(6) {
+        steps.push(match random.below(7) {
             0 => Step::Swallow { kind },
             1 => Step::BrokenList { kind, name, nameless: random.one_in(3) },
             2 => Step::Garble { kind, name },
             3 => Step::StaleList { kind, behind: 1 + random.byte() % 3 },
             4 => crash(random),
+            5 => Step::Overlook { kind, name },
             _ => hear(kind),
         });
         if random.one_in(2) {

@@ -7,7 +7,8 @@ use crate::random::Random;
 use crate::schedule::{Answer, Damage, Edit, Edits, Fate, Finish, STEPS, Schedule, Setup, Step};
 
 /// How often each kind of step comes, in the order of [`STEPS`], before the draw.
-const WEIGHTS: [u64; STEPS.len()] = [14, 6, 4, 1, 24, 2, 1, 1, 1, 1, 18, 3, 3, 18, 2, 2, 10, 1, 2, 1, 2, 1, 4, 1, 2, 1];
+const WEIGHTS: [u64; STEPS.len()] =
+    [14, 6, 4, 1, 24, 2, 1, 1, 1, 1, 18, 3, 3, 18, 2, 2, 10, 1, 2, 1, 2, 1, 4, 1, 2, 1, 2];
 
 const ANSWERS: [Answer; 14] = [
     Answer::Fine,
@@ -140,6 +141,7 @@ fn step(random: &mut Random, weights: &[u64; STEPS.len()], total: u64) -> Step {
             ]);
             Step::Damage { how, pick: random.byte(), bits: random.byte() }
         }
+        26 => Step::Overlook { kind, name },
         25 => Step::Move { kind, busy: random.one_in(2), behind: random.byte() % 4 },
         22 => Step::Edit { subscription: random.byte() % 3, edit: edit(random) },
         _ => Step::Hear { old, kind, events: random.byte() % 4 },

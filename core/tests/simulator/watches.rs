@@ -65,11 +65,26 @@ impl World {
                 let watch = &mut self.leaders[current].watches[usize::from(kind) % KINDS];
                 // A list cannot lose a part and still be complete.
                 if let Some(SourceEvent::Upsert(_) | SourceEvent::Deleted { .. }) = watch.back() {
-                    watch.pop_back();
+                    let swallowed = watch.pop_back();
+                    if let Some(SourceEvent::Upsert(row)) = swallowed {
+                        self.overlooked.insert(number_of(&row.uid));
+                    }
                 }
             }
             Step::Move { kind, busy, behind } => {
                 self.move_source(usize::from(kind) % KINDS, busy.then_some(usize::from(behind)));
+            }
+            Step::Overlook { kind, name } => {
+                let at = usize::from(kind) % KINDS;
+                let name = self.kinds[at].name_of(usize::from(name)).name;
+                self.list_for(current, at, 0, all_read(), true);
+                self.leaders[current].watches[at].retain(|event| match event {
+                    SourceEvent::Upsert(row) if *row.name == *name => {
+                        self.overlooked.insert(number_of(&row.uid));
+                        false
+                    }
+                    _ => true,
+                });
             }
             Step::Garble { kind, name } => {
                 let at = usize::from(kind) % KINDS;
@@ -207,7 +222,7 @@ impl World {
                     Synced::Listed { rv, unreadable } => {
                         Input::Listed { kind, rv: *rv, unreadable: numbers_of(unreadable) }
                     }
-                    Synced::Absent => Input::KindAbsent { kind },
+                    Synced::Absent => Input::KindAbsent(kind),
                 });
             }
             let (leader, id) = (&mut self.leaders[at], &self.plans[number].id);

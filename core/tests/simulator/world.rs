@@ -3,6 +3,7 @@
 //! Every check that can be made on the way is made where the thing happens (`wire`, `commits`); what must be true in the
 //! end is in `oracle`.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use changehook_core::Now;
@@ -11,8 +12,6 @@ use changehook_core::ledger::budget::Allowance;
 use changehook_core::object::SourceEvent;
 use changehook_core::plan::{Plan, SubscriptionId};
 use changehook_core::select::{Observation, Selection};
-
-use std::collections::VecDeque;
 
 use crate::cluster::{KINDS, Kind};
 use crate::counts::Counts;
@@ -63,6 +62,8 @@ pub struct World {
     pub now: Now,
     pub rv: u64,
     pub was_set_back: bool,
+    /// Objects that a list or a watch did not show although they were there: it seems to prove that they are gone.
+    pub overlooked: BTreeSet<usize>,
     pub uids: Uids,
     /// How many leaders there were.
     pub claims: u64,
@@ -115,6 +116,7 @@ impl World {
             now: Now { mono: 0, wall: 1_800_000_000_000 },
             rv: 10,
             was_set_back: false,
+            overlooked: BTreeSet::new(),
             uids: Uids(0),
             claims: 0,
             kinds: [
@@ -253,6 +255,7 @@ impl World {
             | Step::BrokenList { .. }
             | Step::Swallow { .. }
             | Step::Garble { .. }
+            | Step::Overlook { .. }
             | Step::Move { .. } => self.watch(step),
             Step::Answer { old, pick, answer } => self.answer_one(old, pick, answer),
             Step::Arrive { pick } => self.arrive_late(pick),

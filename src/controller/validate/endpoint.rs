@@ -1,17 +1,19 @@
-//! The part of the check that is about the URL and the headers.
+//! The part of the check that is about the URL or the Service, and the headers.
 //!
 //! Touches nothing. Invariant: no message shows the URL or a header's value.
 
 use std::collections::BTreeSet;
 
 use http::{HeaderName, HeaderValue};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use url::Url;
 
 use super::{Problems, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidTarget, syntax};
 use crate::api::conditions::Reason;
-use crate::api::endpoint::{Endpoint, Header, Method};
+use crate::api::endpoint::{Endpoint, Header, Method, Scheme, ServiceRef};
 use crate::api::rules::RESERVED_HEADERS;
 use crate::delivery;
+use crate::delivery::endpoint::{ServicePort, ServiceTarget};
 
 pub(super) fn check(
     endpoint: &Endpoint,
@@ -27,6 +29,7 @@ pub(super) fn check(
     let secret = secret
         .and_then(|key| problems.secret("spec.endpoint.urlFrom.secretKeyRef", &key.name, &key.key))
         .map(ValidTarget::Secret);
+    let service = endpoint.service.as_ref().and_then(|named| service(named, problems)).map(ValidTarget::Service);
     let headers = headers(&endpoint.headers, problems);
     let timeout = problems.seconds("spec.endpoint.timeoutSeconds", endpoint.timeout_seconds, 1, 30);
     let max_in_flight = problems.range("spec.endpoint.maxInFlight", endpoint.max_in_flight, 1, 64);
@@ -36,12 +39,46 @@ pub(super) fn check(
         Method::Patch => http::Method::PATCH,
     };
     Some(ValidEndpoint {
-        target: literal.or(secret)?,
+        target: literal.or(secret).or(service)?,
         method,
         headers,
         timeout: timeout?,
         max_in_flight: max_in_flight?,
     })
+}
+
+fn service(named: &ServiceRef, problems: &mut Problems) -> Option<ServiceTarget> {
+    let ServiceRef { name, port, path, scheme } = named;
+    let known = syntax::is_dns_label(name);
+    if !known {
+        let message = "must be the name of a Service in the same namespace: lower case letters, digits and -";
+        problems.invalid("spec.endpoint.service.name", message);
+    }
+    let port = match port {
+        IntOrString::Int(number) => {
+            problems.range("spec.endpoint.service.port", *number, 1, 65_535).map(ServicePort::Number)
+        }
+        IntOrString::String(text) if syntax::is_dns_label(text) => Some(ServicePort::Name(text.clone())),
+        IntOrString::String(_) => {
+            let message = "must be a port's number, or its name: lower case letters, digits and -";
+            problems.invalid("spec.endpoint.service.port", message);
+            None
+        }
+    };
+    let written = path.len() <= 1024
+        && path.starts_with('/')
+        && path.bytes().all(|b| (0x21..=0x7e).contains(&b) && !matches!(b, b'\\' | b'#'));
+    if !written {
+        let message = "must start with / and be printable ASCII without whitespace, backslashes and #, of at most 1024 \
+                       characters; percent-encode them";
+        problems.invalid("spec.endpoint.service.path", message);
+    }
+    let tls = match scheme {
+        Scheme::Http => false,
+        Scheme::Https => true,
+    };
+    let port = port.filter(|_| known && written)?;
+    Some(ServiceTarget { name: name.clone(), port, tls, path: path.clone() })
 }
 
 /// The raw text is judged before it is parsed: a parser would drop line breaks and turn backslashes round.

@@ -7,6 +7,11 @@ pub(super) fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(|label| !label.is_empty() && is_edged(label, is_lower, |b| b == b'-'))
 }
 
+/// One such label, as the names of Services and of their ports are.
+pub(super) fn is_dns_label(text: &str) -> bool {
+    text.len() <= 63 && is_edged(text, is_lower, |b| b == b'-')
+}
+
 /// A key of a Secret.
 pub(super) fn is_secret_key(text: &str) -> bool {
     (1..=253).contains(&text.len())

@@ -1,9 +1,11 @@
 //! Attempts against real sockets, by theme.
 
+mod addresses;
 mod answers;
 mod child;
 mod failures;
 mod requests;
+mod tls;
 
 use std::net::SocketAddr;
 
@@ -20,7 +22,9 @@ fn wall_ms() -> i64 {
 fn courier_with(policy: Arc<AddressPolicy>, lookup: impl Lookup, api: Option<&SecretApi>) -> Courier {
     let nowhere: SocketAddr = ([127, 0, 0, 1], 9).into();
     let kube = api.map_or_else(|| kube_client(nowhere), SecretApi::client);
-    Courier::new(http_client(policy.clone(), lookup), Secrets::new(kube), policy, wall_ms, Arc::new(|| true))
+    let clients = Clients::new(http_client(policy.clone(), lookup));
+    let (secrets, services) = (Secrets::new(kube.clone()), Services::new(kube));
+    Courier::new(clients, secrets, services, policy, wall_ms, Arc::new(|| true))
 }
 
 fn courier() -> Courier {

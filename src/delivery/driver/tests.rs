@@ -12,7 +12,9 @@ use changehook_core::plan::{ChangeTypes, Claims, Interest, Policy, Selector};
 use changehook_core::retry::RetryPolicy;
 use prometheus_client::registry::Registry;
 
+use super::super::clients::Clients;
 use super::super::secrets::Secrets;
+use super::super::services::Services;
 use super::super::testing;
 use super::*;
 use crate::ledger::{FoldEnd, Memory};
@@ -93,8 +95,9 @@ fn list_ended(rv: u64) -> SourceEvent {
 async fn drive(store: &Arc<Counting>, leads: bool, seen: Vec<Sighted>) -> (Result<(), DriverError>, Entries) {
     let policy = testing::loopback();
     let http = testing::http_client(policy.clone(), testing::ScriptedLookup::default());
-    let secrets = Secrets::new(testing::kube_client(([127, 0, 0, 1], 9).into()));
-    let courier = Courier::new(http, secrets, policy, || 0, Arc::new(|| true));
+    let kube = testing::kube_client(([127, 0, 0, 1], 9).into());
+    let (http, secrets, services) = (Clients::new(http), Secrets::new(kube.clone()), Services::new(kube));
+    let courier = Courier::new(http, secrets, services, policy, || 0, Arc::new(|| true));
     let (sight, sightings) = mpsc::channel(8);
     let (command, commands) = mpsc::channel(8);
     let (told, mut views) = mpsc::channel(8);

@@ -6,7 +6,7 @@ use super::*;
 fn operator(arguments: &[&str]) -> Result<OperatorConfig, String> {
     let all = ["changehook", "operator"].iter().chain(arguments).map(OsString::from);
     match Cli::from_arguments(all) {
-        Ok(Cli { command: Command::Operator(config) }) => Ok(config),
+        Ok(Cli { command: Command::Operator(config) }) => Ok(*config),
         Ok(Cli { command: Command::Crds(_) }) => unreachable!("the arguments say operator"),
         Err(e) => Err(e.to_string()),
     }
@@ -79,6 +79,9 @@ fn bad_values_are_refused_with_the_name_of_their_flag() {
         ("--allow-cidr=10.1.2.3", "--allow-cidr", "10.1.2.3/32"),
         ("--allow-cidr=10.1.2.3/8", "--allow-cidr", "10.0.0.0/8"),
         ("--allow-cidr=10.0.0.0/33", "--allow-cidr", "not an address range"),
+        ("--deny-cidr=10.1.2.3", "--deny-cidr", "10.1.2.3/32"),
+        ("--allow-host=https://a.example", "--allow-host", "no scheme"),
+        ("--deny-host=a.example,*", "--deny-host", "not a host"),
         ("--namespace=Not_A_Name", "--namespace", "lower-case"),
         ("--namespace=-a", "--namespace", "dash"),
         ("--namespace=a-", "--namespace", "dash"),

@@ -34,6 +34,10 @@ pub struct Candidate {
     known: Option<Object>,
     /// A write of our name has gone out, and no read has shown another since.
     maybe_ours: bool,
+    /// The version that the last answered write of ours was given.
+    written: Option<u64>,
+    /// The Lease was read as it had been before that.
+    set_back: bool,
     /// What was last logged while waiting.
     said: String,
 }
@@ -48,6 +52,11 @@ enum Tried {
     Lost { holder: String },
 }
 
+/// The API server's versions are numbers that only grow, but for a restore of the cluster's storage.
+fn version(object: Option<&Object>) -> Option<u64> {
+    object?.metadata.resource_version.as_deref()?.parse().ok()
+}
+
 impl Candidate {
     /// A replica under the name `me`.
     pub fn new(
@@ -59,7 +68,8 @@ impl Candidate {
         standby: Standby,
     ) -> Self {
         let (seen, known, maybe_ours, said) = (None, None, false, String::new());
-        Self { remote, me, durations, now, metrics, standby, seen, known, maybe_ours, said }
+        let (written, set_back) = (None, false);
+        Self { remote, me, durations, now, metrics, standby, seen, known, maybe_ours, written, set_back, said }
     }
 
     /// Waits for the Lease, hands it to `won` and renews it until it is lost or `stop`; then gives it up.
@@ -116,7 +126,11 @@ impl Candidate {
             // from start to start: however long an answer takes, the next renewal is not later for it
             sleep_until(begun + self.durations.retry()).await;
             begun = Instant::now();
-            match self.attempt(Stance::Leader).await {
+            let tried = self.attempt(Stance::Leader).await;
+            if self.set_back {
+                lease.note_set_back();
+            }
+            match tried {
                 Ok(Tried::Held(begun)) => lease.renewed(begun),
                 Ok(Tried::Lost { holder } | Tried::Wait { holder, .. }) => return lease.taken_by(holder),
                 Err(error) => {
@@ -139,6 +153,7 @@ impl Candidate {
             }
         }
         let read = self.remote.get().await?;
+        self.set_back |= version(read.as_ref()).zip(self.written).is_some_and(|(read, written)| read < written);
         let observed = read.as_ref().map(record);
         let holder = observed.as_ref().map(|record| record.holder.clone()).unwrap_or_default();
         let mono = (self.now)().mono;
@@ -161,7 +176,9 @@ impl Candidate {
         let begun = (self.now)();
         self.maybe_ours = true;
         let holder = Holder::Us(&self.me, self.durations.lease());
-        self.known = Some(self.remote.write(read, holder, begun.wall).await?);
+        let written = self.remote.write(read, holder, begun.wall).await?;
+        self.written = version(Some(&written));
+        self.known = Some(written);
         Ok(begun)
     }
 

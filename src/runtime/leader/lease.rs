@@ -42,6 +42,7 @@ struct Inner {
     now: ReadClock,
     state: Mutex<State>,
     lost: CancellationToken,
+    set_back: CancellationToken,
 }
 
 enum State {
@@ -56,7 +57,8 @@ impl Lease {
     /// A Lease that was taken by a write that was begun at `taken`.
     pub fn new(taken: Now, durations: Durations, now: ReadClock) -> Self {
         let state = Mutex::new(State::Held(taken));
-        Self { inner: Arc::new(Inner { durations, now, state, lost: CancellationToken::new() }) }
+        let (lost, set_back) = (CancellationToken::new(), CancellationToken::new());
+        Self { inner: Arc::new(Inner { durations, now, state, lost, set_back }) }
     }
 
     /// Whether this replica may act now. To be asked right before.
@@ -94,6 +96,16 @@ impl Lease {
     pub fn taken_by(&self, holder: String) {
         let lost = if holder.is_empty() { Lost::Gone } else { Lost::Taken(holder) };
         self.lose(&mut self.lock(), lost);
+    }
+
+    /// It was read as it had been some time ago: the cluster's storage was restored.
+    pub fn note_set_back(&self) {
+        self.inner.set_back.cancel();
+    }
+
+    /// Waits until that was seen.
+    pub async fn set_back(&self) {
+        self.inner.set_back.cancelled().await;
     }
 
     /// From now on nothing may act, and that is no failure.

@@ -65,6 +65,11 @@ struct Script {
 impl Receiver {
     /// One that answers 200 to everything.
     pub async fn start() -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same at another address of this machine, such as a Service's.
+    pub async fn start_at(address: Ipv4Addr) -> Result<Self> {
         let state = State {
             scripts: HashMap::new(),
             rule: None,
@@ -73,14 +78,14 @@ impl Receiver {
             connections: 0,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: watch::Sender::new(0) });
-        let reserved = reserve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let reserved = reserve(SocketAddr::from((address, 0)))?;
         let address = reserved.local_addr().context("failed to get a free port")?;
         let receiver = Self { address, shared, socket: tokio::sync::Mutex::new(Socket::Down(reserved)) };
         receiver.come_up().await?;
         Ok(receiver)
     }
 
-    /// `http://127.0.0.1:port` and the path, which begins with a slash.
+    /// `http://ADDRESS:port` and the path, which begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

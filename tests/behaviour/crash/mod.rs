@@ -13,6 +13,7 @@ mod folds;
 mod kills;
 mod losses;
 mod plane;
+mod setback;
 mod writes;
 
 use std::collections::BTreeMap;

@@ -151,6 +151,54 @@ fn independent(ip: IpAddr) -> char {
     }
 }
 
+/// The blocks of the tables, as numbers, first to last address.
+fn blocks() -> Vec<(IpAddr, IpAddr)> {
+    let v4 = FORBIDDEN_V4.iter().map(|(block, _)| block).chain(&PRIVATE_V4);
+    let v6 = FORBIDDEN_V6.iter().map(|(block, _)| block).chain([&UNIQUE_LOCAL, &NAT64]);
+    v4.map(|block| (IpAddr::V4(block.network()), IpAddr::V4(block.broadcast())))
+        .chain(v6.map(|block| (IpAddr::V6(block.network()), IpAddr::V6(block.broadcast()))))
+        .collect()
+}
+
+/// The address so many further on, if there is one.
+fn beyond(ip: IpAddr, by: i32) -> Option<IpAddr> {
+    match ip {
+        IpAddr::V4(ip) => Some(IpAddr::V4(u32::from(ip).checked_add_signed(by)?.into())),
+        IpAddr::V6(ip) => Some(IpAddr::V6(u128::from(ip).checked_add_signed(by.into())?.into())),
+    }
+}
+
+#[test]
+fn at_the_borders_of_every_block_each_side_has_its_own_tier() {
+    for (first, last) in blocks() {
+        for ip in [beyond(first, -1), Some(first), beyond(first, 1), beyond(last, -1), Some(last), beyond(last, 1)] {
+            let Some(ip) = ip else { continue };
+            assert_eq!(letter(tier(ip)), independent(ip), "{ip}, of {first} to {last}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_address_within_a_forbidden_block_is_refused_whatever_is_allowed_around_it(noise: u128) {
+        use crate::address::AddressPolicy;
+        let wide = ["0.0.0.0/0", "::/0", "96.0.0.0/4", "fc00::/7"];
+        let policy = AddressPolicy { allow: wide.map(|range| range.parse().unwrap()).to_vec(), ..AddressPolicy::default() };
+        for (block, _) in FORBIDDEN_V4 {
+            let ip = Ipv4Addr::from(u32::from(block.network()) | (noise as u32 & u32::from(block.hostmask())));
+            prop_assert!(policy.check(IpAddr::V4(ip)).is_err(), "{} of {}", ip, block);
+            prop_assert!(policy.check(IpAddr::V6(ip.to_ipv6_mapped())).is_err(), "::ffff:{} of {}", ip, block);
+        }
+        for (block, _) in FORBIDDEN_V6 {
+            let ip = Ipv6Addr::from(u128::from(block.network()) | (noise & u128::from(block.hostmask())));
+            let carries = ip.to_ipv4_mapped().is_some() || NAT64.contains(&ip);
+            prop_assert!(carries || policy.check(IpAddr::V6(ip)).is_err(), "{} of {}", ip, block);
+        }
+    }
+}
+
 fn letter(tier: Tier) -> char {
     match tier {
         Tier::Public => 'G',

@@ -9,7 +9,7 @@ use crate::address::{Tier, tier};
 
 fn policy(allow: &[&str]) -> AddressPolicy {
     let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
-    AddressPolicy { allow, allow_http: true, deny: Vec::new() }
+    AddressPolicy { allow, allow_http: true, ..AddressPolicy::default() }
 }
 
 /// Spellings that all name one IPv4 address.

@@ -77,11 +77,12 @@ async fn nothing_is_sent_by_a_replica_that_lost_its_lease_while_it_read_a_secret
     let (api, server, _) = scene().await;
     api.put("signing", &[("secret", b"s3cr3t")]);
     let policy = loopback();
-    let http = http_client(policy.clone(), ScriptedLookup::default());
+    let http = Clients::new(http_client(policy.clone(), ScriptedLookup::default()));
     // it leads until the Secret has been read
     let read = api.clone();
     let leads = Arc::new(move || read.reads() == 0);
-    let courier = Courier::new(http, Secrets::new(api.client()), policy, wall_ms, leads.clone());
+    let (secrets, services) = (Secrets::new(api.client()), Services::new(api.client()));
+    let courier = Courier::new(http, secrets, services, policy, wall_ms, leads.clone());
     let mut endpoint = endpoint(&server.url());
     endpoint.signing = Some(signing("signing", "secret"));
     assert!(leads());
@@ -221,7 +222,7 @@ async fn a_401_or_403_has_the_key_read_anew_before_its_lifetime_ends() {
         let mut endpoint = endpoint(&server.url());
         endpoint.headers = vec![from_secret("authorization", secret("s249", "secret"))];
         api.put("s249", &[("secret", b"new")]);
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let mut seen_new = false;
         while !seen_new && began.elapsed() < Duration::from_secs(1) {
             courier.attempt(&endpoint, &event()).await;

@@ -61,7 +61,8 @@ impl Endpoint {
         latencies
     }
 
-    fn arrival(&self, write: &Write) -> Option<Instant> {
+    /// When a request told of the write, or of a later one of its object.
+    pub fn arrival(&self, write: &Write) -> Option<Instant> {
         let arrived = self.arrived.get(&write.name)?;
         arrived.iter().find(|(n, _)| *n >= write.n).map(|(_, at)| *at)
     }

@@ -3,6 +3,7 @@
 //! cluster's state. Everything runs on the same cores, the API server above all: compare ratios, not machines.
 
 mod arrivals;
+mod noise;
 mod price;
 mod writes;
 
@@ -52,6 +53,12 @@ struct Args {
     /// Measure what the durable ledger costs instead: latency at an even pace, with it and with one in memory
     #[arg(long)]
     price: bool,
+    /// Measure what a noisy tenant costs a quiet one instead
+    #[arg(long, conflicts_with = "price")]
+    noise: bool,
+    /// How many subscriptions the noisy one has
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    subscriptions: u32,
 }
 
 fn main() -> ExitCode {
@@ -66,7 +73,7 @@ fn main() -> ExitCode {
     let code = runtime.block_on(async {
         let told_to_stop = interrupt::told_to_stop()?;
         tokio::select! {
-            done = async { if args.price { price::run().await } else { run(&args).await } } => done.map(|()| ExitCode::SUCCESS),
+            done = measure(&args) => done.map(|()| ExitCode::SUCCESS),
             () = told_to_stop => Ok(ExitCode::from(interrupt::EXIT_CODE)),
         }
     });
@@ -75,6 +82,16 @@ fn main() -> ExitCode {
         eprintln!("load: {error:?}");
         ExitCode::FAILURE
     })
+}
+
+async fn measure(args: &Args) -> Result<()> {
+    if args.price {
+        price::run().await
+    } else if args.noise {
+        noise::run(args.subscriptions).await
+    } else {
+        run(args).await
+    }
 }
 
 /// Everything that runs.
@@ -226,9 +243,16 @@ impl Rig {
 
 /// Of ascending values; nothing of none.
 fn percentile(ascending: &[Duration], percent: usize) -> String {
+    if ascending.is_empty() {
+        return String::new();
+    }
+    format!("{:.1} ms", value(ascending, percent).as_secs_f64() * 1000.0)
+}
+
+/// Of ascending values; zero of none.
+fn value(ascending: &[Duration], percent: usize) -> Duration {
     let last = ascending.len().saturating_sub(1);
-    let value = ascending.get(last * percent / 100);
-    value.map_or_else(String::new, |value| format!("{:.1} ms", value.as_secs_f64() * 1000.0))
+    ascending.get(last * percent / 100).copied().unwrap_or_default()
 }
 
 fn say(text: &str) {

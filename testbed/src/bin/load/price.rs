@@ -40,6 +40,7 @@ pub async fn run() -> Result<()> {
             "endpoint": {"url": endpoint.receiver.url("/hook")},
             "signing": {"secretRef": {"name": "signing"}},
         }});
+        control_plane.tenant(NAMESPACE).await?;
         control_plane.apply_yaml(&format!("{secret}\n---\n{subscription}"), NAMESPACE).await?;
         control_plane.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=60s", "whsub", "load"]).await?;
         let created = writes::write(&control_plane, NAMESPACE, Kind::Create, OBJECTS, 8).await?;

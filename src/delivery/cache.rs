@@ -1,22 +1,20 @@
-//! Which read of a Secret may be used again, and for how long.
+//! Which read of an object may be used again, and for how long.
 //!
 //! Touches nothing; the time comes in. Invariants: nothing is used [`OLDEST`] after its read began; readers of one
-//! Secret join the read that is under way; what nobody asked for during [`OLDEST`] is forgotten, and with it wiped.
+//! object join the read that is under way; what nobody asked for during [`OLDEST`] is forgotten, and a secret wiped.
 //!
-//! The lifetime grows with the number of Secrets in use, so that their reads together stay near [`READS_PER_SECOND`],
+//! The lifetime grows with the number of objects in use, so that their reads together stay near [`READS_PER_SECOND`],
 //! from [`YOUNGEST`] for a few to [`OLDEST`] for 250 and more. (Beyond that, freshness wins over the number of reads.)
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
-use super::SecretError;
-use super::content::Contents;
-
-/// The shortest time between two reads of one Secret.
+/// The shortest time between two reads of one object.
 pub(super) const YOUNGEST: Duration = Duration::from_millis(100);
 
 /// The oldest a value gets.
@@ -28,35 +26,56 @@ const READS_PER_SECOND: u32 = 50;
 /// A read that failed is not repeated sooner, or an API server in trouble would get more of it.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// A Secret's namespace and name.
+/// An object's namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct SecretName {
+pub(super) struct ObjectName {
     pub(super) namespace: String,
     pub(super) name: String,
 }
 
+impl ObjectName {
+    /// Whether an object can have this name (RFC 1123 subdomain), in such a namespace. Anything else must not become part
+    /// of a request's path.
+    pub(super) fn is_possible(&self) -> bool {
+        is_object_name(&self.namespace) && is_object_name(&self.name)
+    }
+}
+
+fn is_object_name(name: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.';
+    let edge = |c: Option<&u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let bytes = name.as_bytes();
+    bytes.len() <= 253 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|c| inner(*c))
+}
+
+/// Why a read failed.
+pub(super) trait ReadError: Clone {
+    /// Whether the API server had no answer, so that asking soon would only add to its trouble.
+    fn is_unanswered(&self) -> bool;
+}
+
 /// What a read ends with.
-pub(super) type ReadResult = Result<Arc<Contents>, SecretError>;
+pub(super) type ReadResult<T, E> = Result<Arc<T>, E>;
 
 /// A read that any number of readers wait for; whoever is left goes on with it when others give up.
-pub(super) type Read = Shared<BoxFuture<'static, ReadResult>>;
+pub(super) type Read<T, E> = Shared<BoxFuture<'static, ReadResult<T, E>>>;
 
-struct Entry {
+struct Entry<T, E: Clone> {
     /// What was read may have changed from here on.
     began: Instant,
     /// When somebody last asked for it.
     used: Instant,
     /// It may be out of date.
     suspect: bool,
-    read: Read,
+    read: Read<T, E>,
 }
 
-impl Entry {
+impl<T, E: ReadError> Entry<T, E> {
     fn usable(&self, now: Instant, lifetime: Duration) -> bool {
         let limit = match self.read.peek() {
             _ if self.suspect => YOUNGEST,
             None => OLDEST,
-            Some(Err(SecretError::Unavailable { .. })) => lifetime.max(AFTER_FAILURE),
+            Some(Err(error)) if error.is_unanswered() => lifetime.max(AFTER_FAILURE),
             Some(Ok(_) | Err(_)) => lifetime,
         };
         now.saturating_duration_since(self.began) < limit
@@ -64,20 +83,25 @@ impl Entry {
 }
 
 /// The reads that may still be used.
-#[derive(Default)]
-pub(super) struct Cache {
-    entries: HashMap<SecretName, Entry>,
+pub(super) struct Cache<K, T, E: Clone> {
+    entries: HashMap<K, Entry<T, E>>,
     swept: Option<Instant>,
 }
 
-impl Cache {
+impl<K, T, E: Clone> Default for Cache<K, T, E> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), swept: None }
+    }
+}
+
+impl<K: Clone + Eq + Hash, T, E: ReadError> Cache<K, T, E> {
     /// The read of `name` to wait for: one that may still be used, or the one that `fetch` starts.
     pub(super) fn read(
         &mut self,
-        name: &SecretName,
+        name: &K,
         now: Instant,
-        fetch: impl FnOnce() -> BoxFuture<'static, ReadResult>,
-    ) -> Read {
+        fetch: impl FnOnce() -> BoxFuture<'static, ReadResult<T, E>>,
+    ) -> Read<T, E> {
         self.sweep(now);
         let lifetime = self.lifetime();
         if let Some(entry) = self.entries.get_mut(name) {
@@ -91,8 +115,8 @@ impl Cache {
         read
     }
 
-    /// The Secret may have changed since it was read.
-    pub(super) fn suspect(&mut self, name: &SecretName) {
+    /// The object may have changed since it was read.
+    pub(super) fn suspect(&mut self, name: &K) {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.suspect = true;
         }
@@ -119,16 +143,27 @@ mod tests {
 
     use super::*;
 
-    fn name(number: usize) -> SecretName {
-        SecretName { namespace: "shop".into(), name: format!("secret-{number}") }
+    #[derive(Clone)]
+    struct Failed {
+        unanswered: bool,
     }
 
-    fn unavailable() -> ReadResult {
-        Err(SecretError::Unavailable { namespace: "shop".into(), name: "secret-0".into(), why: "test" })
+    impl ReadError for Failed {
+        fn is_unanswered(&self) -> bool {
+            self.unanswered
+        }
+    }
+
+    fn name(number: usize) -> ObjectName {
+        ObjectName { namespace: "shop".into(), name: format!("secret-{number}") }
+    }
+
+    fn unavailable() -> ReadResult<(), Failed> {
+        Err(Failed { unanswered: true })
     }
 
     struct Bench {
-        cache: Cache,
+        cache: Cache<ObjectName, (), Failed>,
         start: Instant,
         reads: usize,
     }
@@ -139,7 +174,7 @@ mod tests {
         }
 
         /// Reads at `ms` after the start, with an answer at once.
-        fn read_as(&mut self, number: usize, ms: u64, result: ReadResult) -> ReadResult {
+        fn read_as(&mut self, number: usize, ms: u64, result: ReadResult<(), Failed>) -> ReadResult<(), Failed> {
             let reads = &mut self.reads;
             let read = self.cache.read(&name(number), self.start + Duration::from_millis(ms), || {
                 *reads += 1;
@@ -149,7 +184,7 @@ mod tests {
         }
 
         fn read(&mut self, number: usize, ms: u64) {
-            assert!(self.read_as(number, ms, Ok(Arc::new(Contents::parse(b"{}").unwrap()))).is_ok());
+            assert!(self.read_as(number, ms, Ok(Arc::new(()))).is_ok());
         }
     }
 
@@ -205,7 +240,7 @@ mod tests {
 
     #[test]
     fn readers_join_a_read_under_way_until_it_is_too_old_to_be_of_use() {
-        let mut cache = Cache::default();
+        let mut cache = Cache::<ObjectName, (), Failed>::default();
         let start = Instant::now();
         let mut reads = 0;
         for ms in [0, 500, 4_999, 5_000] {
@@ -234,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_missing_secret_is_looked_for_as_often_as_one_that_is_there_and_an_unreachable_one_less_often() {
-        let missing = || Err(SecretError::SecretNotFound { namespace: "shop".into(), name: "secret-0".into() });
+        let missing = || Err(Failed { unanswered: false });
         let mut bench = Bench::new();
         for ms in [0, 99, 100] {
             assert!(bench.read_as(0, ms, missing()).is_err());

@@ -1,0 +1,126 @@
+//! The HTTP clients beside the shared one: each goes to one place only.
+//!
+//! Touches nothing itself. Invariants: a client never reaches another address than the one it was made for, so that a
+//! connection to a Service's former address is not used for its present one; clients are bounded in number, and one that
+//! nobody used for a while is dropped with its connections.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+
+use super::client::{self, ClientError};
+
+/// More places than this at once cost a new client now and then, which is some milliseconds.
+const MOST: usize = 512;
+
+/// An idle connection lives for seconds; what is kept longer is the client alone.
+const UNUSED: Duration = Duration::from_mins(1);
+
+/// The one place that a client goes to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The host in the URL, which is what the certificate is for.
+    pub host: String,
+    /// Where it is.
+    pub address: IpAddr,
+    /// Whether TLS is spoken; without it no certificates are loaded.
+    pub tls: bool,
+}
+
+/// All clients; clones share them.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    shared: Client,
+    made: Arc<Mutex<HashMap<Place, Made>>>,
+}
+
+#[derive(Debug)]
+struct Made {
+    client: Client,
+    used: Instant,
+}
+
+impl Clients {
+    /// `shared` is for all that need no client of their own.
+    pub fn new(shared: Client) -> Self {
+        Self { shared, made: Arc::default() }
+    }
+
+    /// The one for every name that the address policy lets pass.
+    pub fn shared(&self) -> &Client {
+        &self.shared
+    }
+
+    /// The one for a single place.
+    pub fn to(&self, place: &Place, now: Instant) -> Result<Client, ClientError> {
+        if let Some(client) = self.known(place, now) {
+            return Ok(client);
+        }
+        // not under the lock: others need not wait. Two may be built at once; the last one stays
+        let client = client::build_for(place)?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut made, now);
+        made.insert(place.clone(), Made { client: client.clone(), used: now });
+        Ok(client)
+    }
+
+    fn known(&self, place: &Place, now: Instant) -> Option<Client> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = made.get_mut(place)?;
+        known.used = now;
+        Some(known.client.clone())
+    }
+}
+
+/// Drops what nobody uses, and the longest unused of the rest if that is not enough.
+fn make_room(made: &mut HashMap<Place, Made>, now: Instant) {
+    made.retain(|_, made| now.saturating_duration_since(made.used) < UNUSED);
+    if made.len() >= MOST {
+        let oldest = made.iter().min_by_key(|(_, made)| made.used).map(|(place, _)| place.clone());
+        oldest.map(|place| made.remove(&place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolver::SystemLookup;
+    use super::super::testing::{http_client, loopback};
+    use super::*;
+
+    fn clients() -> Clients {
+        Clients::new(http_client(loopback(), SystemLookup))
+    }
+
+    fn place(number: usize) -> Place {
+        Place { host: format!("a{number}.shop.svc"), address: "127.0.0.1".parse().unwrap(), tls: false }
+    }
+
+    fn count(clients: &Clients) -> usize {
+        clients.made.lock().unwrap().len()
+    }
+
+    #[test]
+    fn one_place_has_one_client_and_what_is_unused_for_a_minute_is_dropped() {
+        let (clients, start) = (clients(), Instant::now());
+        for _ in 0..3 {
+            clients.to(&place(0), start).unwrap();
+        }
+        assert_eq!(count(&clients), 1);
+        clients.to(&place(1), start + UNUSED).unwrap();
+        assert_eq!(count(&clients), 1);
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_most() {
+        let (clients, start) = (clients(), Instant::now());
+        for number in 0..MOST + 5 {
+            clients.to(&place(number), start + Duration::from_millis(number as u64)).unwrap();
+        }
+        assert_eq!(count(&clients), MOST);
+        let kept = clients.made.lock().unwrap().contains_key(&place(MOST + 4));
+        assert!(kept && !clients.made.lock().unwrap().contains_key(&place(0)));
+    }
+}

@@ -1,0 +1,46 @@
+//! The table of hostile endpoints and objects names tests that exist, and every case once.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::texts::{read, root};
+
+/// The names of all functions in this repository's Rust files.
+fn functions() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut folders = ["src", "core", "testbed", "tests"].map(|folder| root().join(folder)).to_vec();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(path).unwrap();
+                let words = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+                names.extend(words.map(str::to_owned));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_case_of_hostile_endpoints_and_objects_names_tests_that_exist() {
+    let text = read("docs/security.md");
+    let (_, section) = text.split_once("\n## Hostile endpoints and objects\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let functions = functions();
+    let mut numbers = Vec::new();
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let Ok(number) = cells[0].parse::<u32>() else { continue };
+        let [_, _, expected, tests] = cells[..] else { panic!("{row}") };
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{row}");
+        assert!(!expected.is_empty() || !tests.starts_with('`'), "{row}");
+        for name in named {
+            assert!(functions.contains(name), "there is no {name} (case {number})");
+        }
+        numbers.push(number);
+    }
+    assert_eq!(numbers, (1..=73).collect::<Vec<_>>());
+}
