@@ -1,10 +1,15 @@
 //! What hours of this would come to: every fault many times over, and what the operator holds on to afterwards.
 
+use std::time::Duration;
+
 use serde_json::json;
 use testbed::eventually;
 
 use super::{broken, oversized, slow, tell_all};
-use crate::world::{SOON, World};
+use crate::world::World;
+
+/// Endpoints that are down are tried less and less often, and so many requests take their time.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Descriptors that the operator has open.
 fn descriptors(pid: u32) -> usize {
@@ -20,7 +25,7 @@ async fn after_every_fault_many_times_the_operator_holds_no_more_descriptors_and
     let requests = || world.receiver.all_requests().len();
     let more = |than: usize| move |now: usize| now >= than + 150;
     let grown = async |enough: &dyn Fn(usize) -> bool| {
-        eventually(SOON, || async { enough(requests()).then_some(()) }).await.expect("requests go on");
+        eventually(PATIENCE, || async { enough(requests()).then_some(()) }).await.expect("requests go on");
     };
     for number in 0..10 {
         world.config_map(&format!("warm-{number}"), json!({})).await;
@@ -37,7 +42,7 @@ async fn after_every_fault_many_times_the_operator_holds_no_more_descriptors_and
         world.kubectl(&["delete", "whsub", name]).await;
     }
     let few = || async { if descriptors(pid) < 64 { Ok(()) } else { Err(descriptors(pid)) } };
-    eventually(SOON, few).await.unwrap_or_else(|error| panic!("descriptors are left: {error}"));
+    eventually(PATIENCE, few).await.unwrap_or_else(|error| panic!("descriptors are left: {error}"));
     let after = world.operator().rss_kib().expect("the operator runs");
     assert!(after < before + 32 * 1024, "{before} KiB before, {after} KiB after");
     world.config_map("last", json!({})).await;
