@@ -47,6 +47,11 @@ async fn subscribe(world: &World, name: &str, service: Value) {
     apply(world, &subscription).await;
 }
 
+/// Waits until what exists is taken note of, so that what changes from here on is told.
+async fn has_a_baseline(world: &World, name: &str) {
+    world.until(name, "no baseline", |object| object["status"]["ledger"]["baselineTime"].is_string()).await;
+}
+
 /// Waits until the subscription waits for this reason with this message, and gives the message.
 async fn waiting(world: &World, name: &str, reason: &str, field: &str, says: &str) -> String {
     let message = |object: &Value| {
@@ -96,6 +101,7 @@ async fn a_service_that_is_missing_is_waited_for() {
     subscribe(&world, "missing", json!({"name": "receiver", "port": "http", "path": "/missing"})).await;
     let field = "spec.endpoint.service.name";
     waiting(&world, "missing", "ServiceNotFound", field, "not found; create it and delivery starts by itself").await;
+    has_a_baseline(&world, "missing").await;
     world.config_map("held", json!({})).await;
     apply(&world, &service("receiver", &receiver)).await;
     let requests = receiver.wait_for("/missing", 1, A_LOOK).await.expect("it starts by itself");
@@ -127,6 +133,7 @@ async fn a_service_that_leads_anywhere_or_nowhere_gets_nothing_and_the_message_s
         "metadata": {"name": "bare", "labels": {"kubernetes.io/service-name": "bare"}},
         "ports": [{"name": "http", "port": port}], "endpoints": [{"addresses": ["10.9.8.7"]}]});
     apply(&world, &slice).await;
+    has_a_baseline(&world, "bare").await;
     world.config_map("thing", json!({})).await;
     let (name, at) = ("spec.endpoint.service.name", "spec.endpoint.service.port");
     for (subscription, field, says) in [
