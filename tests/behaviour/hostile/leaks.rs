@@ -9,7 +9,7 @@ use super::{broken, oversized, slow, tell_all};
 use crate::world::World;
 
 /// Endpoints that are down are tried less and less often, and so many requests take their time.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Descriptors that the operator has open.
 fn descriptors(pid: u32) -> usize {
