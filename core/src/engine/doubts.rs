@@ -2,7 +2,7 @@
 //! end was an error, such as a list that left the object out. A list that is no older than the end decides.
 //!
 //! Touches nothing. Invariant: a row stands here only as long as the source has shown nothing else of its object; so there
-//! are never more than ends that are remembered.
+//! are never more than rows that the source has.
 
 use super::{Map, ObjectKey};
 use crate::object::{GroupKind, ObservedBy};
