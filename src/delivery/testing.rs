@@ -125,6 +125,23 @@ impl Drop for RawServer {
 }
 
 impl RawServer {
+    /// Speaks TLS, and answers 204 to whoever gets that far.
+    pub(crate) async fn tls(config: Arc<rustls::ServerConfig>) -> Self {
+        let acceptor = tokio_rustls::TlsAcceptor::from(config);
+        Self::start(move |peer| {
+            let acceptor = acceptor.clone();
+            async move {
+                let (stream, peer) = peer.split();
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let mut peer = peer.on(stream);
+                while peer.request().await.is_some() {
+                    let _gone = peer.send("HTTP/1.1 204 X\r\n\r\n").await;
+                }
+            }
+        })
+        .await
+    }
+
     pub(crate) async fn start<F, Fut>(script: F) -> Self
     where
         F: Fn(Peer) -> Fut + Send + 'static,

@@ -1,7 +1,5 @@
 //! What depends on the process's environment, and is tried in a child of its own.
 
-use tokio_rustls::TlsAcceptor;
-
 use super::super::super::testing::{RawServer, child, endpoint, event, install_tls_provider, run_child};
 use super::*;
 
@@ -57,19 +55,7 @@ async fn an_endpoint_whose_certificate_the_system_trusts_is_delivered_to_and_its
         return;
     }
     let (config, pem) = server_config();
-    let acceptor = TlsAcceptor::from(config);
-    let server = RawServer::start(move |peer| {
-        let acceptor = acceptor.clone();
-        async move {
-            let (stream, peer) = peer.split();
-            let Ok(stream) = acceptor.accept(stream).await else { return };
-            let mut peer = peer.on(stream);
-            while peer.request().await.is_some() {
-                peer.send("HTTP/1.1 204 X\r\n\r\n").await.unwrap();
-            }
-        }
-    })
-    .await;
+    let server = RawServer::tls(config).await;
     let file = std::env::temp_dir().join(format!("changehook-test-{}.pem", std::process::id()));
     std::fs::write(&file, pem).unwrap();
     let trusted = vec![("SSL_CERT_FILE", file.display().to_string())];

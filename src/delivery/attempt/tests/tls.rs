@@ -4,7 +4,6 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use rustls::RootCertStore;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
-use tokio_rustls::TlsAcceptor;
 
 use super::super::super::testing::{RawServer, child, endpoint, event, install_tls_provider, run_child};
 use super::*;
@@ -76,19 +75,7 @@ async fn server(authority: &Authority, case: &'static str) -> RawServer {
         })
         .await;
     }
-    let acceptor = TlsAcceptor::from(Arc::new(authority.server(case)));
-    RawServer::start(move |peer| {
-        let acceptor = acceptor.clone();
-        async move {
-            let (stream, peer) = peer.split();
-            let Ok(stream) = acceptor.accept(stream).await else { return };
-            let mut peer = peer.on(stream);
-            while peer.request().await.is_some() {
-                let _gone = peer.send("HTTP/1.1 204 X\r\n\r\n").await;
-            }
-        }
-    })
-    .await
+    RawServer::tls(Arc::new(authority.server(case))).await
 }
 
 #[tokio::test]
