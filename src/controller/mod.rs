@@ -1,8 +1,9 @@
-//! Reconcile: from a WebhookSubscription to a plan that is in force, or to a condition that says what is missing.
+//! Reconcile: from a subscription of either kind to a plan that is in force, or to a condition that says what is missing.
 //!
 //! | step | file | touches |
 //! | --- | --- | --- |
 //! | whose subscriptions there are | `feed` | the API server: a watch of our own kind |
+//! | which namespaces there are | `namespaces` | the API server: a watch of Namespaces' metadata |
 //! | who is to be looked at, and when | `roster`, `queue` | – |
 //! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
@@ -19,6 +20,7 @@ mod authorize;
 mod dereference;
 mod feed;
 mod metrics;
+mod namespaces;
 mod queue;
 mod read;
 mod reconcile;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::question::{Account, Question};
+use super::question::{Account, Question, Within};
 use crate::api::conditions::MAX_MESSAGE;
 
 /// What is said of an account that lacks these.
@@ -24,12 +24,16 @@ pub(super) fn remedy(account: &Account, missing: &[&Question]) -> String {
 
 fn text(account: &Account, missing: &[&Question], others: usize) -> String {
     let mut lacking = BTreeSet::new();
-    let (mut resources, mut secrets) = (BTreeSet::new(), BTreeSet::new());
+    let (mut resources, mut everywhere, mut secrets) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for question in missing {
         match question {
             Question::Collection(verb, collection) => {
-                lacking.insert(format!("{} {}", verb.as_str(), collection.qualified()));
-                resources.insert(collection.qualified());
+                let (place, of) = match collection.within {
+                    Within::Namespace => ("", &mut resources),
+                    Within::Cluster => (" in the whole cluster", &mut everywhere),
+                };
+                lacking.insert(format!("{} {}{place}", verb.as_str(), collection.qualified()));
+                of.insert(collection.qualified());
             }
             Question::Secret(name) => {
                 lacking.insert(format!("get Secret {name}"));
@@ -39,13 +43,15 @@ fn text(account: &Account, missing: &[&Question], others: usize) -> String {
         }
     }
     let mut commands = Vec::new();
-    if !resources.is_empty() {
-        let list = resources.into_iter().collect::<Vec<_>>().join(",");
-        commands.extend(grant(account, &format!("--verb=list,watch --resource={list}")));
+    for (within, resources) in [(Within::Namespace, resources), (Within::Cluster, everywhere)] {
+        if !resources.is_empty() {
+            let list = resources.into_iter().collect::<Vec<_>>().join(",");
+            commands.extend(grant(account, within, &format!("--verb=list,watch --resource={list}")));
+        }
     }
     if !secrets.is_empty() {
         let names = secrets.into_iter().flat_map(|name| [" --resource-name=", name]).collect::<String>();
-        commands.extend(grant(account, &format!("--verb=get --resource=secrets{names}")));
+        commands.extend(grant(account, Within::Namespace, &format!("--verb=get --resource=secrets{names}")));
     }
     let lacks = lacking.into_iter().collect::<Vec<_>>().join(", ");
     let rest = if others == 0 { String::new() } else { format!(", and lacks {others} more") };
@@ -53,14 +59,18 @@ fn text(account: &Account, missing: &[&Question], others: usize) -> String {
     format!("ServiceAccount {namespace}/{name} may not {lacks}{rest}; to allow it: {}", commands.join(" && "))
 }
 
-fn grant(account: &Account, flags: &str) -> [String; 2] {
+fn grant(account: &Account, within: Within, flags: &str) -> [String; 2] {
     let Account { namespace, name } = account;
     let mut hasher = DefaultHasher::new();
     (account, flags).hash(&mut hasher);
     let role = format!("changehook-{:08x}", hasher.finish() >> 32);
+    let (kind, place) = match within {
+        Within::Namespace => ("role", format!(" -n {namespace}")),
+        Within::Cluster => ("clusterrole", String::new()),
+    };
     [
-        format!("kubectl create role {role} -n {namespace} {flags}"),
-        format!("kubectl create rolebinding {role} -n {namespace} --role={role} --serviceaccount={namespace}:{name}"),
+        format!("kubectl create {kind} {role}{place} {flags}"),
+        format!("kubectl create {kind}binding {role}{place} --{kind}={role} --serviceaccount={namespace}:{name}"),
     ]
 }
 
@@ -74,7 +84,11 @@ mod tests {
     }
 
     fn on(verb: Verb, group: &str, plural: &str) -> Question {
-        Question::Collection(verb, Collection { group: group.to_owned(), plural: plural.to_owned() })
+        within(Within::Namespace, verb, group, plural)
+    }
+
+    fn within(within: Within, verb: Verb, group: &str, plural: &str) -> Question {
+        Question::Collection(verb, Collection { group: group.to_owned(), plural: plural.to_owned(), within })
     }
 
     #[test]
@@ -107,6 +121,21 @@ mod tests {
         // what else may be missing later has a role of its own
         let later = remedy(&account(), &[&missing[3]]);
         assert!(!later.contains(role), "{later}");
+    }
+
+    #[test]
+    fn what_is_missing_in_the_whole_cluster_is_granted_there() {
+        let missing =
+            [within(Within::Cluster, Verb::List, "", "nodes"), within(Within::Cluster, Verb::Watch, "", "nodes")];
+        let text = remedy(&account(), &missing.iter().collect::<Vec<_>>());
+        let (what, commands) = text.split_once("; to allow it: ").unwrap();
+        let all = "list nodes in the whole cluster, watch nodes in the whole cluster";
+        assert_eq!(what, format!("ServiceAccount shop/watcher may not {all}"));
+        let role = commands.split(' ').nth(3).unwrap();
+        let create = format!("kubectl create clusterrole {role} --verb=list,watch --resource=nodes");
+        let bind =
+            format!("kubectl create clusterrolebinding {role} --clusterrole={role} --serviceaccount=shop:watcher");
+        assert_eq!(commands, format!("{create} && {bind}"));
     }
 
     #[test]
