@@ -2,9 +2,9 @@
 //!
 //! | step | file | touches |
 //! | --- | --- | --- |
-//! | whose subscriptions there are | `feed` | the API server: a watch of our own kind |
+//! | whose subscriptions there are | `feed` | the API server: watches of our own kinds |
 //! | which namespaces there are | `namespaces` | the API server: a watch of Namespaces' metadata |
-//! | who is to be looked at, and when | `roster`, `queue` | – |
+//! | who is to be looked at, and when | `roster`, `hearers`, `queue` | – |
 //! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
 //! | authorize | `authorize` | the API server: what the subscription's ServiceAccount may read |
@@ -19,6 +19,7 @@ mod assign;
 mod authorize;
 mod dereference;
 mod feed;
+mod hearers;
 mod metrics;
 mod namespaces;
 mod queue;

@@ -55,7 +55,7 @@ impl Known {
     /// The names of those with such labels; `None` as long as nobody knows.
     pub fn chosen(&self, by: &LabelSelector) -> Option<Vec<String>> {
         let labels = self.labels.as_ref()?;
-        let matching = labels.iter().filter(|(_, labels)| by.matches(*labels));
+        let matching = labels.iter().filter(|(_, labels)| by.matches(labels));
         Some(matching.map(|(name, _)| name.clone()).collect())
     }
 

@@ -6,13 +6,13 @@
 //! watch source or the driver says so, and every one is looked at now and then; what is in force keeps its watches, so
 //! that no deletion is missed while a spec is broken.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use changehook_core::object::{Gvk, SourceId};
+use changehook_core::object::SourceId;
 use changehook_core::plan::SubscriptionId;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
 use super::feed::{Place, feed};
+use super::hearers::Hearers;
 use super::namespaces::Namespaces;
 use super::queue::Queue;
 use super::read::{Shown, read};
@@ -107,10 +108,7 @@ pub struct Roster {
     entries: HashMap<SubscriptionId, Entry>,
     /// Namespace and name → who has them now; what is of the whole cluster has no namespace.
     names: HashMap<(String, String), SubscriptionId>,
-    /// Who has to hear of a kind's source, from the moment the spec names the kind.
-    readers: HashMap<Gvk, BTreeSet<SubscriptionId>>,
-    /// Who has to hear of namespaces.
-    choosers: BTreeSet<SubscriptionId>,
+    hearers: Hearers,
     namespaces: Namespaces,
     /// Subscriptions seen in the lists that are under way.
     listing: HashMap<Place, HashSet<SubscriptionId>>,
@@ -134,8 +132,7 @@ impl Roster {
             inputs,
             entries: HashMap::new(),
             names: HashMap::new(),
-            readers: HashMap::new(),
-            choosers: BTreeSet::new(),
+            hearers: Hearers::default(),
             namespaces: Namespaces::default(),
             listing: HashMap::new(),
             queue: Queue::default(),
@@ -163,11 +160,11 @@ impl Roster {
                     None => return Err(ControllerError::StreamEnded),
                 },
                 Some(source) = self.inputs.notices.recv() => {
-                    for reader in self.readers.get(&source.gvk).into_iter().flatten() {
-                        self.queue.push(reader.clone());
-                    }
+                    self.hearers.of_kind(&source.gvk).for_each(|id| self.queue.push(id.clone()));
                 }
-                () = self.namespaces.changed() => self.choosers.iter().for_each(|id| self.queue.push(id.clone())),
+                () = self.namespaces.changed() => {
+                    self.hearers.of_namespaces().iter().for_each(|id| self.queue.push(id.clone()));
+                }
                 Some(id) = self.inputs.recheck.recv() => self.queue.push(id),
                 Some(expired) = self.timers.next() => {
                     let id = expired.into_inner();
@@ -235,7 +232,7 @@ impl Roster {
                 return Ok(());
             }
             entry.patience = IMPATIENCE;
-            self.reads_no_more(&id, &before);
+            self.hearers.remove(&id, &before);
         } else {
             let entry = Entry {
                 shown: Arc::clone(&shown),
@@ -249,13 +246,8 @@ impl Roster {
             };
             self.entries.insert(id.clone(), entry);
         }
-        for gvk in kinds(&shown) {
-            self.readers.entry(gvk).or_default().insert(id.clone());
-        }
-        if shown.chooses_namespaces() {
-            self.choosers.insert(id.clone());
-        }
-        self.namespaces.need(&self.client, !self.choosers.is_empty());
+        self.hearers.add(&id, &shown);
+        self.namespaces.need(&self.client, !self.hearers.of_namespaces().is_empty());
         self.queue.push(id);
         Ok(())
     }
@@ -344,8 +336,8 @@ impl Roster {
         if let Some(timer) = entry.timer {
             self.timers.remove(&timer);
         }
-        self.reads_no_more(id, &entry.shown);
-        self.namespaces.need(&self.client, !self.choosers.is_empty());
+        self.hearers.remove(id, &entry.shown);
+        self.namespaces.need(&self.client, !self.hearers.of_namespaces().is_empty());
         let metadata = entry.shown.metadata();
         let name = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
         if self.names.get(&name) == Some(id) {
@@ -353,18 +345,6 @@ impl Roster {
         }
         self.command(Command::Remove(id.clone())).await?;
         self.tell(News::Gone(id.clone())).await
-    }
-
-    fn reads_no_more(&mut self, id: &SubscriptionId, shown: &Shown) {
-        self.choosers.remove(id);
-        for gvk in kinds(shown) {
-            if let Some(readers) = self.readers.get_mut(&gvk) {
-                readers.remove(id);
-                if readers.is_empty() {
-                    self.readers.remove(&gvk);
-                }
-            }
-        }
     }
 
     async fn command(&mut self, command: Command) -> Result<(), ControllerError> {
@@ -379,17 +359,6 @@ impl Roster {
 /// The API server sets a uid on everything it serves.
 fn id(metadata: &ObjectMeta) -> SubscriptionId {
     SubscriptionId { uid: metadata.uid.as_deref().unwrap_or_default().into() }
-}
-
-/// The kinds that the spec names; one that cannot be read names none.
-fn kinds(shown: &Shown) -> Vec<Gvk> {
-    match shown {
-        Shown::Readable(readable) => {
-            let resources = &readable.subscription.spec.resources;
-            resources.iter().map(|resource| Gvk::new(&resource.api_version, &resource.kind)).collect()
-        }
-        Shown::Unreadable(_) => Vec::new(),
-    }
 }
 
 /// [`STEADY`], spread by who it is, so that not all are looked at together.

@@ -194,7 +194,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     match scope {
         Scope::Cluster => {}
         Scope::Namespaces(_) => {
-            tracing::info!("ClusterWebhookSubscriptions are left to an operator of the whole cluster")
+            tracing::info!("ClusterWebhookSubscriptions are left to an operator of the whole cluster");
         }
     }
     let own_namespace = config.own_namespace();

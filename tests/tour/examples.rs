@@ -45,7 +45,7 @@ async fn every_manifest_is_taken_without_a_warning_and_every_subscription_gets_r
         for kind in ["whsub", "cwhsub"] {
             let answer = stage.succeeds(&format!("kubectl get {kind} -o json")).await;
             let mut answer: Value = serde_json::from_str(&answer).unwrap();
-            listed.extend(answer["items"].as_array_mut().unwrap().drain(..));
+            listed.append(answer["items"].as_array_mut().unwrap());
         }
         for object in &listed {
             let (kind, name) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());

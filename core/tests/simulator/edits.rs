@@ -182,7 +182,6 @@ impl World {
                 }
                 return;
             }
-            Edit::Relabel => return,
             Edit::Host { choice } => plan.host = ["receiver", "backup", "third"][usize::from(choice % 3)].into(),
             Edit::Width { max_in_flight } => {
                 plan.max_in_flight = u32::from(max_in_flight % 4) + 1;
@@ -193,7 +192,7 @@ impl World {
             Edit::Changes { bits } if self.setup.change_types => {
                 plan.changes = ChangeTypes { new: bits & 1 != 0, updated: bits & 2 != 0, removed: bits & 4 != 0 };
             }
-            Edit::Changes { .. } => return,
+            Edit::Relabel | Edit::Changes { .. } => return,
             Edit::Resync { all } => {
                 self.requests += 1;
                 plan.policy.resync.request_id = Some(self.requests.to_string().into());
