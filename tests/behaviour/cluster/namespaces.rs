@@ -1,10 +1,11 @@
 //! namespaceSelector: labels of Namespaces bring objects into the selection and take them out.
 
 use serde_json::json;
-use testbed::Operator;
+use testbed::fault_proxy::{Fault, Matcher, Times};
+use testbed::{FaultProxy, Operator, eventually};
 
 use super::Wide;
-use crate::world::{World, condition, pair};
+use crate::world::{SOON, World, condition, pair};
 
 fn of_team(team: &str) -> serde_json::Value {
     json!({"namespaceSelector": {"matchLabels": {"team": team}}})
@@ -115,4 +116,32 @@ async fn what_happened_to_labels_while_no_operator_ran_is_told_and_nothing_else(
     let _again = operator.again().await.expect("it gets ready again");
     let told = wide.told("down", 4).await;
     assert_eq!(told, [pair("new", "comes"), pair("new", "leaves"), pair("new", "stays"), pair("removed", "leaves")]);
+}
+
+#[tokio::test]
+async fn namespaces_that_cannot_be_listed_are_told_and_nothing_is_taken_for_not_selected() {
+    let wide = Wide::poor(World::private().await).await;
+    let proxy = FaultProxy::start(wide.world.plane()).await.expect("a proxy starts");
+    let mut options = wide.world.operator_options();
+    options.server_override = Some(proxy.url());
+    let operator = Operator::start(options).await.expect("it gets ready");
+    wide.allow(json!([{"apiGroups": [""], "resources": ["configmaps", "namespaces"], "verbs": ["list", "watch"]}]))
+        .await;
+    let namespace = wide.namespace("in", json!({"team": "t"})).await;
+    wide.subscribe("blind", of_team("t")).await;
+    wide.config_map(&namespace, "thing", "1").await;
+    wide.requests("blind", 1).await;
+    operator.stop().await.expect("it ends");
+    let refused = proxy.inject(Matcher::lists("namespaces"), Fault::Status(403), Times::Always);
+    let _again = operator.again().await.expect("it gets ready again");
+    let message = wide.message("blind", "Ready", "NotAuthorized").await;
+    assert!(message.contains("spec.namespaceSelector: changehook may not list and watch namespaces"), "{message}");
+    wide.config_map(&namespace, "thing", "2").await;
+    refused.clear();
+    let ready = || async {
+        let object = wide.get("blind").await;
+        condition(&object, "Ready").is_some_and(|ready| ready["status"] == "True").then_some(())
+    };
+    eventually(3 * SOON, ready).await.expect("it gets ready by itself");
+    assert_eq!(wide.told("blind", 2).await, [pair("new", "thing"), pair("updated", "thing")]);
 }
