@@ -2,7 +2,7 @@
 //!
 //! Touches the API server: list and watch of the metadata of Namespaces, and only while somebody chooses. Invariants:
 //! nothing is said of namespaces before a list of them is complete; while the watch fails what was seen last counts, and
-//! after a while it is told that it fails.
+//! after a while it is told that it fails; however often labels change, it is told at most once a second.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -17,13 +17,15 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::api::conditions::Reason;
 use crate::status::Standing;
 
 /// How long the watch may fail before it is told: a connection that ends is made again at once.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// From one change that is told to the next: a plan with other namespaces costs a look at every object.
+const PACE: Duration = Duration::from_secs(1);
 
 type Labels = BTreeMap<Box<str>, Box<str>>;
 type Feed = BoxStream<'static, watcher::Result<Event<PartialObjectMeta<Namespace>>>>;
@@ -49,6 +51,8 @@ pub(super) struct Namespaces {
     feed: Option<Feed>,
     listing: BTreeMap<String, Labels>,
     known: Known,
+    untold: bool,
+    told_at: Option<Instant>,
 }
 
 impl Known {
@@ -100,46 +104,54 @@ impl Namespaces {
 
     /// Waits until something else is known than before. Never, if nobody needs it.
     pub async fn changed(&mut self) {
+        let Some(feed) = &mut self.feed else { return pending().await };
         loop {
-            let event = match &mut self.feed {
-                Some(feed) => feed.next().await,
-                None => pending().await,
-            };
-            let changed = match event {
-                Some(Ok(event)) => self.hear(event),
-                Some(Err(error)) => self.fail(&error),
+            let due = self.told_at.map_or_else(Instant::now, |told| told + PACE);
+            let event = tokio::select! {
                 // A watcher never ends; should it, nothing more is known, and what was known stays.
-                None => pending().await,
+                event = feed.next() => match event {
+                    Some(event) => event,
+                    None => return pending().await,
+                },
+                () = sleep_until(due), if self.untold => {
+                    self.untold = false;
+                    self.told_at = Some(Instant::now());
+                    return;
+                }
             };
-            if changed {
-                return;
-            }
+            self.untold |= match event {
+                Ok(event) => self.known.hear(&mut self.listing, event),
+                Err(error) => self.known.fail(&error),
+            };
         }
     }
+}
 
-    fn hear(&mut self, event: Event<PartialObjectMeta<Namespace>>) -> bool {
-        let recovered = self.known.trouble.take().is_some();
+impl Known {
+    /// Whether something else is known now.
+    fn hear(&mut self, listing: &mut BTreeMap<String, Labels>, event: Event<PartialObjectMeta<Namespace>>) -> bool {
+        let recovered = self.trouble.take().is_some();
         let changed = match event {
             Event::Init => {
-                self.listing.clear();
+                listing.clear();
                 false
             }
             Event::InitApply(namespace) => {
-                self.listing.insert(namespace.name_any(), labels(&namespace));
+                listing.insert(namespace.name_any(), labels(&namespace));
                 false
             }
             Event::InitDone => {
-                let listed = std::mem::take(&mut self.listing);
-                let changed = self.known.labels.as_deref() != Some(&listed);
-                self.known.labels = Some(Arc::new(listed));
+                let listed = std::mem::take(listing);
+                let changed = self.labels.as_deref() != Some(&listed);
+                self.labels = Some(Arc::new(listed));
                 changed
             }
-            Event::Apply(namespace) => self.known.labels.as_mut().is_some_and(|known| {
+            Event::Apply(namespace) => self.labels.as_mut().is_some_and(|known| {
                 let labels = labels(&namespace);
                 Arc::make_mut(known).insert(namespace.name_any(), labels.clone()) != Some(labels)
             }),
             Event::Delete(namespace) => {
-                let known = self.known.labels.as_mut();
+                let known = self.labels.as_mut();
                 known.is_some_and(|known| Arc::make_mut(known).remove(&namespace.name_any()).is_some())
             }
         };
@@ -149,8 +161,8 @@ impl Namespaces {
     /// Each failure is worth a look: by and by it is one that is told.
     fn fail(&mut self, error: &watcher::Error) -> bool {
         tracing::warn!(error = %crate::chain::chain(error), "failed to watch namespaces; trying again");
-        let since = self.known.trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.since);
-        self.known.trouble = Some(Trouble { since, forbidden: is_forbidden(error) });
+        let since = self.trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.since);
+        self.trouble = Some(Trouble { since, forbidden: is_forbidden(error) });
         true
     }
 }
@@ -195,38 +207,38 @@ mod tests {
 
     #[test]
     fn nothing_is_known_before_a_list_is_complete_and_then_what_it_showed_and_what_happened_since() {
-        let mut namespaces = Namespaces::default();
+        let (mut known, mut listing) = (Known::default(), BTreeMap::new());
         for event in [Event::Init, Event::InitApply(namespace("a", "shop")), Event::InitApply(namespace("b", "bank"))] {
-            assert!(!namespaces.hear(event) && namespaces.known().chosen(&of("shop")).is_none());
+            assert!(!known.hear(&mut listing, event) && known.chosen(&of("shop")).is_none());
         }
-        assert!(namespaces.hear(Event::InitDone));
-        assert_eq!(namespaces.known().chosen(&of("shop")).unwrap(), ["a"]);
-        assert!(namespaces.hear(Event::Apply(namespace("b", "shop"))));
-        assert!(!namespaces.hear(Event::Apply(namespace("b", "shop"))), "it has the labels that it had");
-        assert_eq!(namespaces.known().chosen(&of("shop")).unwrap(), ["a", "b"]);
-        assert!(namespaces.hear(Event::Delete(namespace("a", "shop"))));
-        assert_eq!(namespaces.known().chosen(&of("shop")).unwrap(), ["b"]);
-        namespaces.hear(Event::Init);
-        assert!(namespaces.hear(Event::InitDone), "a later list that shows nothing");
-        assert_eq!(namespaces.known().chosen(&of("shop")).unwrap(), Vec::<String>::new());
+        assert!(known.hear(&mut listing, Event::InitDone));
+        assert_eq!(known.chosen(&of("shop")).unwrap(), ["a"]);
+        assert!(known.hear(&mut listing, Event::Apply(namespace("b", "shop"))));
+        assert!(!known.hear(&mut listing, Event::Apply(namespace("b", "shop"))), "it has the labels that it had");
+        assert_eq!(known.chosen(&of("shop")).unwrap(), ["a", "b"]);
+        assert!(known.hear(&mut listing, Event::Delete(namespace("a", "shop"))));
+        assert_eq!(known.chosen(&of("shop")).unwrap(), ["b"]);
+        known.hear(&mut listing, Event::Init);
+        assert!(known.hear(&mut listing, Event::InitDone), "a later list that shows nothing");
+        assert_eq!(known.chosen(&of("shop")).unwrap(), Vec::<String>::new());
     }
 
     #[test]
     fn a_missing_right_is_told_at_once_and_another_failure_after_a_while() {
         let now = Instant::now();
-        let mut namespaces = Namespaces::default();
-        assert!(matches!(namespaces.known().standing(now), Standing::Progressing { .. }));
-        namespaces.hear(Event::InitDone);
-        assert_eq!(namespaces.known().standing(now), Standing::Sound);
-        assert!(namespaces.fail(&api_error(503)));
-        assert_eq!(namespaces.known().standing(now), Standing::Sound);
+        let (mut known, mut listing) = (Known::default(), BTreeMap::new());
+        assert!(matches!(known.standing(now), Standing::Progressing { .. }));
+        known.hear(&mut listing, Event::InitDone);
+        assert_eq!(known.standing(now), Standing::Sound);
+        assert!(known.fail(&api_error(503)));
+        assert_eq!(known.standing(now), Standing::Sound);
         let later = now + PATIENCE + Duration::from_secs(1);
-        let failing = namespaces.known().standing(later);
+        let failing = known.standing(later);
         assert!(matches!(failing, Standing::Waiting { reason: Reason::WatchFailed, .. }), "{failing:?}");
-        namespaces.fail(&api_error(403));
-        let forbidden = namespaces.known().standing(now);
+        known.fail(&api_error(403));
+        let forbidden = known.standing(now);
         assert!(matches!(forbidden, Standing::Waiting { reason: Reason::NotAuthorized, .. }), "{forbidden:?}");
-        assert!(namespaces.hear(Event::Init), "it works again");
-        assert_eq!(namespaces.known().standing(later), Standing::Sound);
+        assert!(known.hear(&mut listing, Event::Init), "it works again");
+        assert_eq!(known.standing(later), Standing::Sound);
     }
 }
