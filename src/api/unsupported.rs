@@ -103,12 +103,6 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         },
     },
     Unsupported {
-        field: "endpoint.tls",
-        supported: None,
-        refused: r#"{"caRef": {"kind": "ConfigMap", "name": "ca"}}"#,
-        used: |spec| spec.endpoint.tls.is_some(),
-    },
-    Unsupported {
         field: "signing.previousSecretRef",
         supported: None,
         refused: r#"{"name": "old", "key": "secret"}"#,

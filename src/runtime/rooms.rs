@@ -25,6 +25,7 @@ use crate::controller::{self, Authorization, Authorizer, Context, Roster, Scope}
 use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::clients::Clients;
+use crate::delivery::configs::Configs;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
 use crate::delivery::secrets::Secrets;
 use crate::delivery::services::Services;
@@ -108,8 +109,16 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
     let wall_ms = || jiff::Timestamp::now().as_millisecond();
     let services = Services::new(client.clone());
-    let clients = Clients::new(http);
-    let courier = Courier::new(clients, secrets.clone(), services.clone(), Arc::clone(&policy), wall_ms, lease.gate());
+    let configs = Configs::new(client.clone());
+    let clients = Clients::new(http, Arc::clone(&policy));
+    let courier = Courier::new(
+        clients,
+        secrets.clone(),
+        (services.clone(), configs.clone()),
+        Arc::clone(&policy),
+        wall_ms,
+        lease.gate(),
+    );
     // From its first turn on: claiming the ledger takes as long as it takes.
     let (heartbeat, liveness) = (OnceLock::new(), liveness.clone());
     let inputs = driver::Inputs {
@@ -192,7 +201,16 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     };
     let roster = Roster::new(
         client,
-        Context { sources, secrets, services, policy, scope: Scope::of(config.watch_namespace.clone()), authorization },
+        Context {
+            sources,
+            secrets,
+            services,
+            configs,
+            wall: || jiff::Timestamp::now().as_second(),
+            policy,
+            scope: Scope::of(config.watch_namespace.clone()),
+            authorization,
+        },
         inputs,
     );
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));

@@ -25,7 +25,7 @@ struct Reference {
     put: fn(Value) -> Value,
 }
 
-const REFERENCES: [Reference; 5] = [
+const REFERENCES: [Reference; 7] = [
     Reference { path: "serviceAccountName", put: |name| json!({"serviceAccountName": name["name"]}) },
     Reference { path: "signing.secretRef", put: |secret| json!({"signing": {"secretRef": secret}}) },
     Reference {
@@ -34,6 +34,17 @@ const REFERENCES: [Reference; 5] = [
             secret["key"] = json!("key");
             json!({"endpoint": {"url": null, "urlFrom": {"secretKeyRef": secret}}})
         },
+    },
+    Reference {
+        path: "endpoint.tls.caRef",
+        put: |mut named| {
+            named["kind"] = json!("ConfigMap");
+            json!({"endpoint": {"tls": {"caRef": named}}})
+        },
+    },
+    Reference {
+        path: "endpoint.tls.clientCertificateSecretRef",
+        put: |secret| json!({"endpoint": {"tls": {"clientCertificateSecretRef": secret}}}),
     },
     Reference {
         path: "endpoint.service",

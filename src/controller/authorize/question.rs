@@ -3,8 +3,6 @@
 //! Touches nothing. Invariants: every kind is asked about by list and watch, every reference by its name, all in the
 //! subscription's own namespace; nothing is asked twice.
 
-use std::collections::BTreeSet;
-
 use crate::controller::validate::Valid;
 
 /// A ServiceAccount.
@@ -67,6 +65,8 @@ pub(super) enum Question {
     Collection(Verb, Collection),
     /// May it read the Secret of this name?
     Secret(String),
+    /// May it read the ConfigMap of this name?
+    ConfigMap(String),
 }
 
 /// All that has to be allowed.
@@ -74,8 +74,9 @@ pub(super) fn questions(collections: &[Collection], valid: &Valid) -> Vec<Questi
     let verbs = [Verb::List, Verb::Watch];
     let collections =
         collections.iter().flat_map(|collection| verbs.map(|verb| Question::Collection(verb, collection.clone())));
-    let secrets: BTreeSet<String> = valid.secrets().iter().map(|used| used.key.name.clone()).collect();
-    std::iter::once(Question::Exists).chain(collections).chain(secrets.into_iter().map(Question::Secret)).collect()
+    let secrets = valid.secret_names().into_iter().map(Question::Secret);
+    let config_map = valid.config_map().map(|name| Question::ConfigMap(name.to_owned()));
+    std::iter::once(Question::Exists).chain(collections).chain(secrets).chain(config_map).collect()
 }
 
 #[cfg(test)]
@@ -94,7 +95,10 @@ mod tests {
             "spec": {
                 "serviceAccountName": "watcher",
                 "resources": [{"apiVersion": "v1", "kind": "ConfigMap"}, {"apiVersion": "apps/v1", "kind": "Deployment"}],
-                "endpoint": {"url": "https://a.example/", "headers": [
+                "endpoint": {"url": "https://a.example/", "tls": {
+                    "caRef": {"kind": "ConfigMap", "name": "authorities"},
+                    "clientCertificateSecretRef": {"name": "client"},
+                }, "headers": [
                     {"name": "a", "valueFrom": reference("a")}, {"name": "b", "valueFrom": reference("b")},
                     {"name": "c", "value": "literal"},
                 ]},
@@ -114,8 +118,10 @@ mod tests {
                 Question::Collection(Verb::Watch, core),
                 Question::Collection(Verb::List, apps.clone()),
                 Question::Collection(Verb::Watch, apps),
+                Question::Secret("client".to_owned()),
                 Question::Secret("partner".to_owned()),
                 Question::Secret("signing".to_owned()),
+                Question::ConfigMap("authorities".to_owned()),
             ]
         );
     }

@@ -58,7 +58,7 @@ pub(super) async fn review(
 ) -> Result<bool, ReviewError> {
     let what = match question {
         Question::Exists => "get serviceaccounts",
-        Question::Collection(_, _) | Question::Secret(_) => "create localsubjectaccessreviews",
+        Question::Collection(_, _) | Question::Secret(_) | Question::ConfigMap(_) => "create localsubjectaccessreviews",
     };
     let answer = async {
         let _permit = permits.acquire().await;
@@ -73,16 +73,8 @@ pub(super) async fn review(
                 };
                 may(client, account, attributes).await
             }
-            Question::Secret(name) => {
-                let attributes = ResourceAttributes {
-                    verb: Some("get".to_owned()),
-                    group: Some(String::new()),
-                    resource: Some("secrets".to_owned()),
-                    name: Some(name.clone()),
-                    ..ResourceAttributes::default()
-                };
-                may(client, account, attributes).await
-            }
+            Question::Secret(name) => may(client, account, get("secrets", name)).await,
+            Question::ConfigMap(name) => may(client, account, get("configmaps", name)).await,
         }
     };
     match timeout(WITHIN, answer).await {
@@ -93,6 +85,17 @@ pub(super) async fn review(
         Ok(Err(kube::Error::Api(status))) => Err(ReviewError::Refused { what, code: status.code }),
         Ok(Err(_)) => Err(ReviewError::Unreachable { what }),
         Err(_) => Err(ReviewError::Timeout { what }),
+    }
+}
+
+/// Of the core group.
+fn get(resource: &str, name: &str) -> ResourceAttributes {
+    ResourceAttributes {
+        verb: Some("get".to_owned()),
+        group: Some(String::new()),
+        resource: Some(resource.to_owned()),
+        name: Some(name.to_owned()),
+        ..ResourceAttributes::default()
     }
 }
 
