@@ -53,7 +53,7 @@ pub(super) fn assign(
     let Found { sources, unasked, secrets_hash, host, held } = found;
     let Valid { suspended, service_account: _, resources, changes, endpoint, signing, retry, max_bytes, policy } =
         valid;
-    let ValidEndpoint { target, method, headers, timeout, max_in_flight } = endpoint;
+    let ValidEndpoint { target, tls, method, headers, timeout, max_in_flight } = endpoint;
     let ValidRetry { max_retries, initial_delay, max_delay, jitter_percent, retry_statuses, outage_max_delay } = retry;
     let retry_status_codes: Vec<u16> = retry_statuses.into_iter().collect();
     let shown = host.as_deref().unwrap_or_default().into();
@@ -63,6 +63,7 @@ pub(super) fn assign(
             ValidTarget::Secret(key) => Target::Secret { key: secret_key(key), host },
             ValidTarget::Service(service) => Target::Service { service, host },
         },
+        tls,
         method: if method == http::Method::PUT {
             Method::Put
         } else if method == http::Method::PATCH {
@@ -175,7 +176,8 @@ pub(super) fn secret_key(SecretKey { name, key }: SecretKey) -> endpoint::Secret
 /// Changes when anything does that could make a refused request succeed. That the hasher may change with the compiler
 /// costs one release of what is parked, no more.
 fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
-    let Endpoint { target, method, headers, timeout, signing, namespace, max_bytes, retry_status_codes } = endpoint;
+    let Endpoint { target, tls, method, headers, timeout, signing, namespace, max_bytes, retry_status_codes } =
+        endpoint;
     let mut hasher = DefaultHasher::new();
     match target {
         Target::Url(url) => url.as_str().hash(&mut hasher),
@@ -184,7 +186,7 @@ fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
         // So is where it is.
         Target::Service { service, host: _ } => service.hash(&mut hasher),
     }
-    (method, timeout, signing, namespace, max_bytes, retry_status_codes).hash(&mut hasher);
+    (tls, method, timeout, signing, namespace, max_bytes, retry_status_codes).hash(&mut hasher);
     for HeaderEntry { name, value } in headers {
         name.hash(&mut hasher);
         match value {

@@ -4,20 +4,28 @@
 //! worst finding decides the standing, what only an edit can heal before what something else can.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use changehook_core::object::SourceId;
 use futures::future::join_all;
+use k8s_openapi::jiff::Timestamp;
 
 use super::assign::{Reach, secret_key};
 use super::feed::Scope;
 use super::reconcile::Context;
 use super::validate::{SecretRole, SecretUse, Valid, ValidTarget};
 use crate::api::conditions::Reason;
+use crate::delivery::configs::ConfigError;
+use crate::delivery::endpoint::TlsTarget;
 use crate::delivery::secrets::{SecretError, content_hash};
 use crate::delivery::services::{ServiceError, Unfit};
+use crate::delivery::tls::{self, Fingerprint, TlsError};
 use crate::delivery::url::shown_host;
 use crate::status::Standing;
 use crate::watch::{SourceHandle, SourceState};
+
+/// Certificates that end within this time are pointed out.
+const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// What was found.
 pub(super) struct References {
@@ -65,7 +73,11 @@ pub(super) async fn dereference(
     let uses = valid.secrets();
     // All at once: an API server that does not answer must not hold up a look once for each of them.
     let read = join_all(uses.iter().map(|used| read(context, namespace, used)));
-    let (read, located) = tokio::join!(read, locate(context, namespace, &valid.endpoint.target));
+    let trust = async {
+        let settings = valid.endpoint.tls.as_ref()?;
+        Some(trust(context, namespace, settings).await)
+    };
+    let (read, located, trusted) = tokio::join!(read, locate(context, namespace, &valid.endpoint.target), trust);
     let mut hasher = DefaultHasher::new();
     let mut complete = true;
     for (SecretUse { field, key, role }, value) in uses.iter().zip(read) {
@@ -103,6 +115,18 @@ pub(super) async fn dereference(
             found.held = true;
             let (reason, field) = service_reason(&error);
             found.note(Standing::Waiting { reason, message: format!("{field}: {error}") });
+        }
+    }
+    match trusted {
+        None => {}
+        Some(Ok(Trusted { fingerprint, ending })) => {
+            fingerprint.hash(&mut hasher);
+            found.remarks.extend(ending);
+        }
+        Some(Err(error)) => {
+            complete = false;
+            found.held = true;
+            found.note(Standing::Waiting { reason: tls_reason(&error), message: error.to_string() });
         }
     }
     found.secrets_hash = complete.then(|| hasher.finish());
@@ -168,7 +192,29 @@ async fn locate(
     }))
 }
 
-/// The shared watch of the kind; for a namespace, where that is forbidden, or nothing but namespaces is served, one of the namespace alone.
+/// TLS settings that can be used.
+struct Trusted {
+    fingerprint: Fingerprint,
+    /// What is said of certificates that end soon.
+    ending: Vec<String>,
+}
+
+async fn trust(context: &Context, namespace: &str, settings: &TlsTarget) -> Result<Trusted, TlsError> {
+    let texts = tls::read(&context.secrets, &context.configs, namespace, settings).await?;
+    // What no client could be built from is found here, not when the first change is to be sent.
+    let material = texts.material()?;
+    let now = (context.wall)();
+    let ending =
+        material.ends.iter().filter(|(_, end)| end - now < SOON.as_secs().cast_signed()).map(|(place, end)| {
+            let date = Timestamp::from_second(*end).unwrap_or_default();
+            let tense = if *end <= now { "has ended" } else { "ends" };
+            format!("a certificate under {place} {tense} at {date}; renew it")
+        });
+    Ok(Trusted { fingerprint: texts.fingerprint, ending: ending.collect() })
+}
+
+/// The shared watch of the kind; for a namespace, where that is forbidden, or nothing but namespaces is served, one of the
+/// namespace alone.
 ///
 /// Both are held while the namespace's own is used: the shared one keeps asking, so that a right granted later is found.
 fn acquire(
@@ -257,6 +303,20 @@ fn reason_of(error: &SecretError) -> Reason {
         SecretError::UrlRefused { .. } => Reason::AddressRefused,
         SecretError::Forbidden { .. } => Reason::NotAuthorized,
         SecretError::Unavailable { .. } => Reason::Progressing,
+    }
+}
+
+fn tls_reason(error: &TlsError) -> Reason {
+    match error {
+        TlsError::Secret { error, .. } => reason_of(error),
+        TlsError::Config(ConfigError::NotFound(_) | ConfigError::KeyNotFound(..)) => Reason::ConfigMapNotFound,
+        TlsError::Config(ConfigError::Forbidden(_)) => Reason::NotAuthorized,
+        TlsError::Config(ConfigError::Unavailable(..)) => Reason::Progressing,
+        TlsError::NotPem { .. }
+        | TlsError::NoKey(_)
+        | TlsError::Mismatch(_)
+        | TlsError::NotHttps
+        | TlsError::Unusable => Reason::CertificateInvalid,
     }
 }
 

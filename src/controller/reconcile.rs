@@ -19,6 +19,7 @@ use super::read::{Readable, Shown};
 use super::validate::{Problem, Valid, ValidLabels, validate, validate_namespaces};
 use crate::api::SubscriptionKind;
 use crate::api::conditions::Reason;
+use crate::delivery::configs::Configs;
 use crate::delivery::driver::Assignment;
 use crate::delivery::secrets::Secrets;
 use crate::delivery::services::Services;
@@ -37,6 +38,10 @@ pub struct Context {
     pub secrets: Secrets,
     /// Services by GET.
     pub services: Services,
+    /// ConfigMaps by GET.
+    pub configs: Configs,
+    /// The time, in seconds since the Unix epoch.
+    pub wall: fn() -> i64,
     /// Which URLs and addresses are allowed.
     pub policy: Arc<AddressPolicy>,
     /// Where subscriptions are served.

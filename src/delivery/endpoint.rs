@@ -16,6 +16,8 @@ use super::url::shown_host;
 pub struct Endpoint {
     /// Where to.
     pub target: Target,
+    /// Its own TLS settings.
+    pub tls: Option<TlsTarget>,
     /// How.
     pub method: Method,
     /// The subscription's own headers; ours win over them.
@@ -52,6 +54,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("target", &self.target)
+            .field("tls", &self.tls)
             .field("method", &self.method)
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
@@ -155,6 +158,26 @@ impl fmt::Debug for ServiceTarget {
             .field("tls", tls)
             .finish_non_exhaustive()
     }
+}
+
+/// TLS settings of one's own; at least one of them is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsTarget {
+    /// The authorities that are trusted instead of the system's.
+    pub ca: Option<CaSource>,
+    /// The Secret with the client's certificate (`tls.crt`) and its key (`tls.key`).
+    pub client: Option<String>,
+    /// What the server's certificate has to be for, instead of the URL's host.
+    pub server_name: Option<String>,
+}
+
+/// Where certificate authorities are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CaSource {
+    /// In a Secret.
+    Secret(SecretKey),
+    /// In a ConfigMap.
+    ConfigMap(SecretKey),
 }
 
 /// One port of a Service.
@@ -270,6 +293,7 @@ mod tests {
     fn endpoint(url: &str) -> Endpoint {
         Endpoint {
             target: Target::Url(Url::parse(url).unwrap()),
+            tls: None,
             method: Method::Post,
             headers: vec![
                 HeaderEntry {

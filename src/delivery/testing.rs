@@ -288,6 +288,7 @@ pub(crate) fn kube_client(address: SocketAddr) -> kube::Client {
 pub(crate) fn endpoint(url: &str) -> Endpoint {
     Endpoint {
         target: Target::Url(url.parse().unwrap()),
+        tls: None,
         method: Method::Post,
         headers: Vec::new(),
         timeout: Duration::from_secs(10),

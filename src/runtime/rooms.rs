@@ -25,6 +25,7 @@ use crate::controller::{self, Authorization, Authorizer, Context, Roster, Scope}
 use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::clients::Clients;
+use crate::delivery::configs::Configs;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
 use crate::delivery::secrets::Secrets;
 use crate::delivery::services::Services;
@@ -108,8 +109,16 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
     let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
     let wall_ms = || jiff::Timestamp::now().as_millisecond();
     let services = Services::new(client.clone());
-    let clients = Clients::new(http);
-    let courier = Courier::new(clients, secrets.clone(), services.clone(), Arc::clone(&policy), wall_ms, lease.gate());
+    let configs = Configs::new(client.clone());
+    let clients = Clients::new(http, Arc::clone(&policy));
+    let courier = Courier::new(
+        clients,
+        secrets.clone(),
+        (services.clone(), configs.clone()),
+        Arc::clone(&policy),
+        wall_ms,
+        lease.gate(),
+    );
     // From its first turn on: claiming the ledger takes as long as it takes.
     let (heartbeat, liveness) = (OnceLock::new(), liveness.clone());
     let inputs = driver::Inputs {
@@ -197,8 +206,17 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
             tracing::info!("ClusterWebhookSubscriptions are left to an operator of the whole cluster");
         }
     }
-    let own_namespace = config.own_namespace();
-    let context = Context { sources, secrets, services, policy, scope, own_namespace, authorization };
+    let context = Context {
+        sources,
+        secrets,
+        services,
+        configs,
+        wall: || jiff::Timestamp::now().as_second(),
+        policy,
+        scope,
+        own_namespace: config.own_namespace(),
+        authorization,
+    };
     let roster = Roster::new(client, context, inputs);
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
     Ok(())

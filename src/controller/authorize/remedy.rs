@@ -24,7 +24,8 @@ pub(super) fn remedy(account: &Account, missing: &[&Question]) -> String {
 
 fn text(account: &Account, missing: &[&Question], others: usize) -> String {
     let mut lacking = BTreeSet::new();
-    let (mut resources, mut everywhere, mut secrets) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut resources, mut everywhere) = (BTreeSet::new(), BTreeSet::new());
+    let (mut secrets, mut config_maps) = (BTreeSet::new(), BTreeSet::new());
     for question in missing {
         match question {
             Question::Collection(verb, collection) => {
@@ -39,6 +40,10 @@ fn text(account: &Account, missing: &[&Question], others: usize) -> String {
                 lacking.insert(format!("get Secret {name}"));
                 secrets.insert(name.as_str());
             }
+            Question::ConfigMap(name) => {
+                lacking.insert(format!("get ConfigMap {name}"));
+                config_maps.insert(name.as_str());
+            }
             Question::Exists => {}
         }
     }
@@ -49,9 +54,11 @@ fn text(account: &Account, missing: &[&Question], others: usize) -> String {
             commands.extend(grant(account, within, &format!("--verb=list,watch --resource={list}")));
         }
     }
-    if !secrets.is_empty() {
-        let names = secrets.into_iter().flat_map(|name| [" --resource-name=", name]).collect::<String>();
-        commands.extend(grant(account, Within::Namespace, &format!("--verb=get --resource=secrets{names}")));
+    for (resource, named) in [("secrets", secrets), ("configmaps", config_maps)] {
+        if !named.is_empty() {
+            let names = named.into_iter().flat_map(|name| [" --resource-name=", name]).collect::<String>();
+            commands.extend(grant(account, Within::Namespace, &format!("--verb=get --resource={resource}{names}")));
+        }
     }
     let lacks = lacking.into_iter().collect::<Vec<_>>().join(", ");
     let rest = if others == 0 { String::new() } else { format!(", and lacks {others} more") };

@@ -22,8 +22,8 @@ fn wall_ms() -> i64 {
 fn courier_with(policy: Arc<AddressPolicy>, lookup: impl Lookup, api: Option<&SecretApi>) -> Courier {
     let nowhere: SocketAddr = ([127, 0, 0, 1], 9).into();
     let kube = api.map_or_else(|| kube_client(nowhere), SecretApi::client);
-    let clients = Clients::new(http_client(policy.clone(), lookup));
-    let (secrets, services) = (Secrets::new(kube.clone()), Services::new(kube));
+    let clients = Clients::new(http_client(policy.clone(), lookup), policy.clone());
+    let (secrets, services) = (Secrets::new(kube.clone()), (Services::new(kube.clone()), Configs::new(kube)));
     Courier::new(clients, secrets, services, policy, wall_ms, Arc::new(|| true))
 }
 
