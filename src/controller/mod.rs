@@ -3,7 +3,7 @@
 //! | step | file | touches |
 //! | --- | --- | --- |
 //! | whose subscriptions there are | `feed` | the API server: a watch of our own kind |
-//! | who is to be looked at, and when | `roster`, `queue` | – |
+//! | who is to be looked at, and when | `roster`, `queue`, `patience` | – |
 //! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
 //! | authorize | `authorize` | the API server: what the subscription's ServiceAccount may read |
@@ -19,6 +19,7 @@ mod authorize;
 mod dereference;
 mod feed;
 mod metrics;
+mod patience;
 mod queue;
 mod read;
 mod reconcile;
