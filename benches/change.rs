@@ -187,7 +187,7 @@ impl Bench {
 
 fn plan() -> Plan {
     let labels = LabelSelector { match_labels: BTreeMap::new(), expressions: Vec::new() };
-    let selector = Selector { labels, names: [].into() };
+    let selector = Selector { labels, names: [].into(), namespaces: None };
     Plan {
         id: subscription(),
         generation: 1,

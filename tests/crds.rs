@@ -195,11 +195,37 @@ async fn admission_refuses_what_this_version_does_not_support_and_says_so() {
         assert!(answer.contains(&format!("{}: Forbidden: {}", case.field, case.says)), "{}: {answer}", case.patch);
         assert!(answer.contains("not supported yet in this version"), "{answer}");
     }
-    let mut cluster = subscription(&cases::good());
-    cluster["kind"] = "ClusterWebhookSubscription".into();
-    cluster["metadata"] = json!({"name": "case"});
-    let answer = admit(&client, cluster).await.unwrap_err();
-    assert!(answer.contains("ClusterWebhookSubscription is not supported yet in this version"), "{answer}");
+}
+
+#[tokio::test]
+async fn admission_of_the_cluster_kind_is_that_of_the_other_with_a_namespace_selector() {
+    let client = client().await;
+    let cluster = |spec: &Value| {
+        let mut cluster = subscription(spec);
+        cluster["kind"] = "ClusterWebhookSubscription".into();
+        cluster["metadata"] = json!({"name": "case"});
+        cluster
+    };
+    for patch in cases::accepted() {
+        assert_eq!(admit(&client, cluster(&cases::patched(&patch))).await, Ok(()), "{patch}");
+    }
+    let selector = |selector: Value| {
+        let mut spec = cases::good();
+        spec["namespaceSelector"] = selector;
+        cluster(&spec)
+    };
+    let good = json!({"matchLabels": {"team": "shop"}, "matchExpressions": [{"key": "x", "operator": "Exists"}]});
+    for good in [good.clone(), json!({})] {
+        assert_eq!(admit(&client, selector(good)).await, Ok(()));
+    }
+    let answer = admit(&client, selector(json!({"matchExpressions": [{"key": "x", "operator": "In"}]}))).await;
+    let message =
+        "spec.namespaceSelector.matchExpressions[0].values: Invalid value: values must have at least one value";
+    assert!(answer.as_ref().is_err_and(|answer| answer.contains(message)), "{answer:?}");
+    let mut unsupported = cluster(&cases::good());
+    unsupported["spec"]["filter"] = json!({"expression": "object.spec.replicas > 0"});
+    let answer = admit(&client, unsupported).await;
+    assert!(answer.as_ref().is_err_and(|answer| answer.contains("spec.filter: Forbidden")), "{answer:?}");
 }
 
 #[tokio::test]

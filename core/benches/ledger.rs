@@ -221,8 +221,11 @@ fn report_bytes(a_commit: u64) {
 }
 
 fn plan() -> Plan {
-    let selector =
-        Selector { labels: LabelSelector { match_labels: BTreeMap::new(), expressions: Vec::new() }, names: [].into() };
+    let selector = Selector {
+        labels: LabelSelector { match_labels: BTreeMap::new(), expressions: Vec::new() },
+        names: [].into(),
+        namespaces: None,
+    };
     Plan {
         id: id(),
         generation: 1,

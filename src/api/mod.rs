@@ -37,7 +37,8 @@ pub use ledger::{DeliveryLedger, DeliveryLedgerSpec};
 pub use schema::crds;
 pub use status::SubscriptionStatus;
 pub use subscription::{
-    ClusterWebhookSubscription, ClusterWebhookSubscriptionSpec, WebhookSubscription, WebhookSubscriptionSpec,
+    ClusterWebhookSubscription, ClusterWebhookSubscriptionSpec, SubscriptionKind, WebhookSubscription,
+    WebhookSubscriptionSpec,
 };
 pub use yaml::{crd_files, crds_yaml};
 

@@ -60,7 +60,22 @@ const SECRET_KEYS: &[&str] = &[
     "endpoint.headers[].valueFrom.secretKeyRef.key",
 ];
 
-/// Every rule on a subscription's spec.
+/// A label selector's requirement has as many values as its operator needs.
+fn values(at: &'static [&'static str]) -> Rule {
+    rule(
+        at,
+        Some("values"),
+        "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+        "values must have at least one value for In and NotIn, and must be left out for Exists and DoesNotExist",
+    )
+}
+
+/// What the cluster kind has besides.
+pub fn namespace_rules() -> Vec<Rule> {
+    vec![values(&["namespaceSelector.matchExpressions[]"])]
+}
+
+/// Every rule on the spec that both kinds have.
 pub fn rules() -> Vec<Rule> {
     let reserved = RESERVED_HEADERS.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
     vec![
@@ -104,12 +119,7 @@ pub fn rules() -> Vec<Rule> {
             "!self.contains('/') && !self.contains('%') && self != '.' && self != '..'",
             "names must be names of objects; they hold neither / nor %",
         ),
-        rule(
-            &["resources[].labelSelector.matchExpressions[]"],
-            Some("values"),
-            "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
-            "values must have at least one value for In and NotIn, and must be left out for Exists and DoesNotExist",
-        ),
+        values(&["resources[].labelSelector.matchExpressions[]"]),
         // endpoint
         rule(
             &["endpoint"],

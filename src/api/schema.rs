@@ -7,8 +7,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::rules::rules;
-use super::unsupported::{CLUSTER_KIND, UNSUPPORTED};
+use super::rules::{Rule, namespace_rules, rules};
+use super::unsupported::UNSUPPORTED;
 use super::{ClusterWebhookSubscription, DeliveryLedger, WebhookSubscription};
 
 /// Keeps Flux's variable substitution away from the text.
@@ -23,11 +23,8 @@ pub fn crds() -> [CustomResourceDefinition; 3] {
         finish(WebhookSubscription::crd(), subscription),
         finish(ClusterWebhookSubscription::crd(), |schema| {
             subscription(schema);
-            // spec is required, so this is never true
-            add_rule(
-                schema,
-                &json!({"rule": "!has(self.spec)", "message": CLUSTER_KIND, "reason": "FieldValueForbidden"}),
-            );
+            add_rules(at(schema, "spec"), &namespace_rules());
+            at_home(schema);
         }),
         finish(DeliveryLedger::crd(), |_| {}),
     ]
@@ -82,15 +79,7 @@ fn unwrap_lines(schema: &mut Value) {
 fn subscription(schema: &mut Value) {
     at(schema, "status")["default"] = json!({"observedGeneration": -1});
     let spec = at(schema, "spec");
-    for rule in rules() {
-        let mut cel = json!({"rule": rule.cel, "message": rule.message});
-        if let Some(field) = rule.field {
-            cel["fieldPath"] = format!(".{field}").into();
-        }
-        for path in rule.at {
-            add_rule(at(spec, path), &cel);
-        }
-    }
+    add_rules(spec, &rules());
     for entry in UNSUPPORTED {
         let (parent, name) = entry.parent_and_name();
         add_rule(
@@ -105,6 +94,32 @@ fn subscription(schema: &mut Value) {
         let field = at(spec, entry.field);
         let described = format!("{} {}", field["description"].as_str().unwrap_or_default(), entry.note());
         field["description"] = described.into();
+    }
+}
+
+/// What has no namespace refers to what is in the operator's.
+fn at_home(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => members.values_mut().for_each(at_home),
+        Value::Array(items) => items.iter_mut().for_each(at_home),
+        Value::String(text) => {
+            for own in ["in the same namespace", "in this namespace"] {
+                *text = text.replace(own, "in the operator's namespace");
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn add_rules(spec: &mut Value, rules: &[Rule]) {
+    for rule in rules {
+        let mut cel = json!({"rule": rule.cel, "message": rule.message});
+        if let Some(field) = rule.field {
+            cel["fieldPath"] = format!(".{field}").into();
+        }
+        for path in rule.at {
+            add_rule(at(spec, path), &cel);
+        }
     }
 }
 

@@ -147,7 +147,12 @@ fn the_cluster_kind_has_the_same_spec_plus_a_namespace_selector() {
     let selector = cluster["properties"].as_object_mut().unwrap().remove("namespaceSelector");
     assert!(selector.is_some());
     cluster["description"] = namespaced["description"].clone();
+    let mut namespaced = namespaced;
+    at_home(&mut namespaced);
     assert_eq!(cluster, namespaced);
+    let texts = cluster.to_string();
+    assert!(!texts.contains("in the same namespace") && !texts.contains("in this namespace"));
+    assert!(texts.contains("the name of a Secret in the operator's namespace"));
 }
 
 #[test]

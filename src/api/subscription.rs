@@ -120,7 +120,7 @@ pub struct WebhookSubscriptionSpec {
     category = "changehook",
     selectable = ".spec.suspend",
     derive = "PartialEq",
-    doc = "A ClusterWebhookSubscription does for all namespaces, and for resources without one, what a WebhookSubscription does for its own. Secrets it names are in the operator's namespace. Not supported yet in this version: refused.",
+    doc = "A ClusterWebhookSubscription does for all namespaces, and for resources without one, what a WebhookSubscription does for its own. The ServiceAccount, Secrets, Services and ConfigMaps that it names are in the operator's namespace.",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint.breaker"),
     printcolumn(name = "Pending", type_ = "integer", json_path = ".status.delivery.pending"),
@@ -144,12 +144,41 @@ pub struct WebhookSubscriptionSpec {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterWebhookSubscriptionSpec {
-    /// The namespaces whose objects are selected, by their labels; all of them without it.
+    /// The namespaces whose objects are selected, by their labels; all of them without it. A namespace that gets such
+    /// labels brings its objects in as New, one that loses them takes them out as Removed. Objects without a namespace
+    /// are selected whatever it says, except that a Namespace is judged by its own labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
     /// Everything a WebhookSubscription has.
     #[serde(flatten)]
     pub subscription: WebhookSubscriptionSpec,
+}
+
+/// Which of the two kinds a subscription is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SubscriptionKind {
+    /// It has a namespace, and watches what is in it.
+    Namespaced,
+    /// It has none, and watches the whole cluster.
+    Cluster,
+}
+
+impl SubscriptionKind {
+    /// As in a manifest.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Namespaced => "WebhookSubscription",
+            Self::Cluster => "ClusterWebhookSubscription",
+        }
+    }
+
+    /// As in a path.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Namespaced => "webhooksubscriptions",
+            Self::Cluster => "clusterwebhooksubscriptions",
+        }
+    }
 }
 
 /// A change that can be subscribed to.

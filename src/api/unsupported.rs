@@ -8,10 +8,6 @@ use super::payload::{PayloadFormat, PayloadObject};
 use super::signing::SignatureScheme;
 use super::subscription::WebhookSubscriptionSpec;
 
-/// The message for the kind that is refused as a whole.
-pub const CLUSTER_KIND: &str = "ClusterWebhookSubscription is not supported yet in this version; create a \
-                                WebhookSubscription in each namespace";
-
 /// One field of the spec that is refused, or refused unless it has one value.
 pub struct Unsupported {
     /// The path within the spec.

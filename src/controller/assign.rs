@@ -7,16 +7,25 @@ use std::sync::Arc;
 
 use changehook_core::object::SourceId;
 use changehook_core::plan::{Claims, Interest, Plan, Requests, SubscriptionId, Witness};
-use changehook_core::plan::{LabelSelector, Operator, Requirement, Selector};
+use changehook_core::plan::{LabelSelector, Namespaces, Operator, Requirement, Selector};
 use changehook_core::retry::RetryPolicy;
 
 use super::validate::{
-    LabelOperator, LabelRequirement, SecretKey, Valid, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidResource,
-    ValidRetry, ValidSigning, ValidTarget,
+    LabelOperator, LabelRequirement, SecretKey, Valid, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidLabels,
+    ValidResource, ValidRetry, ValidSigning, ValidTarget,
 };
 use crate::api::SubscriptionStatus;
 use crate::delivery::driver::Assignment;
 use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method, SigningKeys, Target};
+
+/// What a subscription can see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// What is in its own namespace.
+    Namespace(Arc<str>),
+    /// What is in these namespaces, or in any, and what is in none.
+    Cluster(Option<Namespaces>),
+}
 
 /// What was found outside of the spec.
 pub(super) struct Found {
@@ -32,7 +41,15 @@ pub(super) struct Found {
     pub held: bool,
 }
 
-pub(super) fn assign(id: &SubscriptionId, generation: i64, namespace: &str, valid: Valid, found: Found) -> Assignment {
+/// `home` is the namespace of what it refers to.
+pub(super) fn assign(
+    id: &SubscriptionId,
+    generation: i64,
+    home: &str,
+    reach: &Reach,
+    valid: Valid,
+    found: Found,
+) -> Assignment {
     let Found { sources, unasked, secrets_hash, host, held } = found;
     let Valid { suspended, service_account: _, resources, changes, endpoint, signing, retry, max_bytes, policy } =
         valid;
@@ -59,15 +76,15 @@ pub(super) fn assign(id: &SubscriptionId, generation: i64, namespace: &str, vali
             present: secret_key(present),
             previous: previous.map(secret_key),
         }),
-        namespace: namespace.to_owned(),
+        namespace: home.to_owned(),
         max_bytes,
         retry_status_codes: retry_status_codes.clone(),
     };
     let plan = Plan {
         id: id.clone(),
         generation,
-        namespace: namespace.into(),
-        interests: resources.into_iter().map(|resource| interest(resource, namespace)).collect(),
+        namespace: home.into(),
+        interests: resources.into_iter().map(|resource| interest(resource, reach)).collect(),
         changes,
         suspended,
         held,
@@ -102,8 +119,31 @@ pub(super) fn claims(status: &SubscriptionStatus) -> Claims {
     Claims { requests, witness }
 }
 
-fn interest(resource: ValidResource, namespace: &str) -> Interest {
-    let ValidResource { gvk, match_labels, expressions, names } = resource;
+fn interest(resource: ValidResource, reach: &Reach) -> Interest {
+    let ValidResource { gvk, labels, names } = resource;
+    let mut labels = label_selector(labels);
+    let (namespace, namespaces) = match reach {
+        Reach::Namespace(namespace) => (Some(Arc::clone(namespace)), None),
+        Reach::Cluster(Some(namespaces)) if gvk.group.is_empty() && gvk.kind == "Namespace" => {
+            // Its own labels, as of the very version that is told.
+            labels.expressions.extend(requirements(&namespaces.chosen_by));
+            (None, None)
+        }
+        Reach::Cluster(namespaces) => (None, namespaces.clone()),
+    };
+    Interest { gvk, namespace, selector: Selector { labels, names, namespaces } }
+}
+
+fn requirements(LabelSelector { match_labels, expressions }: &LabelSelector) -> impl Iterator<Item = Requirement> {
+    let equal = match_labels.iter().map(|(key, value)| Requirement {
+        key: key.clone(),
+        operator: Operator::In,
+        values: vec![value.clone()],
+    });
+    equal.chain(expressions.iter().cloned())
+}
+
+pub(super) fn label_selector(ValidLabels { match_labels, expressions }: ValidLabels) -> LabelSelector {
     let expressions = expressions
         .into_iter()
         .map(|LabelRequirement { key, operator, values }| Requirement {
@@ -117,8 +157,7 @@ fn interest(resource: ValidResource, namespace: &str) -> Interest {
             values: values.into_iter().collect(),
         })
         .collect();
-    let selector = Selector { labels: LabelSelector { match_labels, expressions }, names };
-    Interest { gvk, namespace: Some(namespace.into()), selector }
+    LabelSelector { match_labels, expressions }
 }
 
 fn header(ValidHeader { name, value }: ValidHeader) -> HeaderEntry {
@@ -163,6 +202,7 @@ fn millis(duration: std::time::Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use changehook_core::object::Gvk;
     use serde_json::{Value, json};
 
     use super::*;
@@ -183,5 +223,28 @@ mod tests {
         });
         let requests = Requests { request_id: Some("1".into()), requested_at: Some(time.into()) };
         assert_eq!(of(live), Claims { requests, witness: Some(Witness { sequence: 7 }) });
+    }
+
+    #[test]
+    fn chosen_namespaces_bound_everything_but_namespaces_which_are_judged_by_their_own_labels() {
+        let chosen_by = LabelSelector {
+            match_labels: [("team".to_owned(), "shop".to_owned())].into(),
+            expressions: vec![Requirement { key: "x".to_owned(), operator: Operator::Exists, values: Vec::new() }],
+        };
+        let namespaces = Namespaces { chosen_by, names: Arc::new(["a".to_owned()].into()) };
+        let of = |gvk: Gvk, reach: &Reach| {
+            interest(ValidResource { gvk, labels: ValidLabels::default(), names: [].into() }, reach)
+        };
+        let reach = Reach::Cluster(Some(namespaces.clone()));
+        let found = of(Gvk::new("v1", "ConfigMap"), &reach);
+        assert_eq!((found.namespace, found.selector.namespaces), (None, Some(namespaces)));
+        let found = of(Gvk::new("v1", "Namespace"), &reach);
+        assert_eq!((found.namespace, found.selector.namespaces), (None, None));
+        let labels = |team: &str| [("team".into(), team.into()), ("x".into(), "".into())].into();
+        assert!(found.selector.labels.matches(&labels("shop")) && !found.selector.labels.matches(&labels("bank")));
+        let other = of(Gvk::new("example.io/v1", "Namespace"), &reach);
+        assert!(other.selector.namespaces.is_some(), "only by its name is it one");
+        let own = of(Gvk::new("v1", "ConfigMap"), &Reach::Namespace("a".into()));
+        assert_eq!((own.namespace.as_deref(), own.selector), (Some("a"), Selector::default()));
     }
 }

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use changehook_core::object::SourceId;
 use futures::future::join_all;
 
-use super::assign::secret_key;
+use super::assign::{Reach, secret_key};
 use super::feed::Scope;
 use super::reconcile::Context;
 use super::validate::{SecretRole, SecretUse, Valid, ValidTarget};
@@ -34,8 +34,14 @@ pub(super) struct References {
     pub remarks: Vec<String>,
 }
 
-/// `before` are the sources that the subscription reads from so far.
-pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Valid, before: &[SourceId]) -> References {
+/// `namespace` is that of everything referred to; `before` are the sources that the subscription reads from so far.
+pub(super) async fn dereference(
+    context: &Context,
+    namespace: &str,
+    reach: &Reach,
+    valid: &Valid,
+    before: &[SourceId],
+) -> References {
     let mut found = References {
         handles: Vec::new(),
         sources: Vec::new(),
@@ -50,8 +56,8 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
     };
     for (index, resource) in valid.resources.iter().enumerate() {
         let wide = SourceId { gvk: resource.gvk.clone(), namespace: None };
-        let (source, state) = acquire(context, wide, namespace, before, &mut found.handles);
-        let standing = standing_of(index, &source, state);
+        let (source, state) = acquire(context, wide, reach, before, &mut found.handles);
+        let standing = standing_of(index, &source, state, reach);
         found.held |= matches!(standing, Standing::Stalled { .. });
         found.note(standing);
         found.sources.push(source);
@@ -106,9 +112,7 @@ pub(super) async fn dereference(context: &Context, namespace: &str, valid: &Vali
 impl References {
     /// The worst is told, of equals the first.
     fn note(&mut self, standing: Standing) {
-        if rank(&standing) > rank(&self.standing) {
-            self.standing = standing;
-        }
+        self.standing = worst(self.standing.clone(), standing);
     }
 }
 
@@ -164,18 +168,25 @@ async fn locate(
     }))
 }
 
-/// The shared watch of the kind; where that is forbidden, or nothing but namespaces is served, one of the namespace alone.
+/// The shared watch of the kind; for a namespace, where that is forbidden, or nothing but namespaces is served, one of the namespace alone.
 ///
 /// Both are held while the namespace's own is used: the shared one keeps asking, so that a right granted later is found.
 fn acquire(
     context: &Context,
     wide: SourceId,
-    namespace: &str,
+    reach: &Reach,
     before: &[SourceId],
     handles: &mut Vec<SourceHandle>,
 ) -> (SourceId, SourceState) {
     let state = |id: &SourceId| context.sources.state(id).unwrap_or(SourceState::Starting);
-    let narrow = SourceId { namespace: Some(namespace.to_owned()), ..wide.clone() };
+    let narrow = match reach {
+        Reach::Namespace(namespace) => SourceId { namespace: Some(namespace.as_ref().to_owned()), ..wide.clone() },
+        Reach::Cluster(_) => {
+            handles.push(context.sources.acquire(wide.clone()));
+            let state = state(&wide);
+            return (wide, state);
+        }
+    };
     match &context.scope {
         Scope::Cluster => {
             handles.push(context.sources.acquire(wide.clone()));
@@ -207,17 +218,21 @@ fn reads_narrowly(wide: &SourceState, so_far: bool) -> bool {
 }
 
 /// How one entry of `spec.resources` stands.
-fn standing_of(index: usize, source: &SourceId, state: SourceState) -> Standing {
+fn standing_of(index: usize, source: &SourceId, state: SourceState, reach: &Reach) -> Standing {
     let told = |message: &str, remedy: &str| format!("spec.resources[{index}]: {message}{remedy}");
     let waiting = |reason, message: &str, remedy| Standing::Waiting { reason, message: told(message, remedy) };
     let stalled =
         |message: &str, remedy| Standing::Stalled { reason: Reason::KindNotSupported, message: told(message, remedy) };
     match state {
         SourceState::Watching { namespaced: true, rv: _ } => Standing::Sound,
-        SourceState::Watching { namespaced: false, rv: _ } => stalled(
-            &format!("{} objects do not belong to a namespace", source.gvk),
-            ", and a WebhookSubscription watches its own namespace only; remove the entry",
-        ),
+        SourceState::Watching { namespaced: false, rv: _ } => match reach {
+            Reach::Cluster(_) => Standing::Sound,
+            Reach::Namespace(_) => stalled(
+                &format!("{} objects do not belong to a namespace", source.gvk),
+                ", and a WebhookSubscription watches its own namespace only; remove the entry, or have an administrator \
+                 create a ClusterWebhookSubscription",
+            ),
+        },
         SourceState::Starting => Standing::Progressing { message: told(&format!("reading the list of {source}"), "") },
         SourceState::NotInstalled { message } => {
             waiting(Reason::KindNotInstalled, &message, "; install the kind, or correct apiVersion and kind")
@@ -256,6 +271,11 @@ fn service_reason(error: &ServiceError) -> (Reason, &'static str) {
         ServiceError::Forbidden { .. } => (Reason::NotAuthorized, SERVICE),
         ServiceError::Unavailable { .. } => (Reason::Progressing, SERVICE),
     }
+}
+
+/// The worse of the two, and if none is worse the first.
+pub(super) fn worst(first: Standing, second: Standing) -> Standing {
+    if rank(&second) > rank(&first) { second } else { first }
 }
 
 /// What only an edit can heal is told before what something else can.
@@ -299,7 +319,8 @@ mod tests {
     #[test]
     fn each_state_of_a_watch_is_told_with_its_entry_and_waits_unless_only_an_edit_helps() {
         let source = SourceId { gvk: Gvk::new("v1", "Node"), namespace: None };
-        let told = all().map(|state| match standing_of(2, &source, state) {
+        let own = Reach::Namespace("shop".into());
+        let told = all().map(|state| match standing_of(2, &source, state, &own) {
             Standing::Sound => ("Sound", None, String::new()),
             Standing::Progressing { message } => ("Progressing", None, message),
             Standing::Waiting { reason, message } => ("Waiting", Some(reason), message),
@@ -320,7 +341,9 @@ mod tests {
             ]
         );
         assert!(told[..7].iter().all(|(_, _, message)| message.starts_with("spec.resources[2]: ")), "{told:?}");
-        let cluster = standing_of(0, &source, SourceState::Watching { namespaced: false, rv: 1 });
+        let of_the_cluster = || SourceState::Watching { namespaced: false, rv: 1 };
+        assert_eq!(standing_of(0, &source, of_the_cluster(), &Reach::Cluster(None)), Standing::Sound);
+        let cluster = standing_of(0, &source, of_the_cluster(), &own);
         let Standing::Stalled { reason: Reason::KindNotSupported, message } = cluster else { panic!("{cluster:?}") };
         assert!(message.contains("v1 Node objects do not belong to a namespace"), "{message}");
     }

@@ -1,7 +1,9 @@
-//! Where subscriptions are read from: the whole cluster, or some namespaces, each with a list and a watch of its own.
+//! Where subscriptions are read from: both kinds in the whole cluster, or one kind in some namespaces, each with a list and
+//! a watch of its own.
 //!
-//! Touches the API server: list and watch of WebhookSubscriptions. Invariant: of each place's list it is known which
-//! place it is of, so that a list of one says nothing of what is in another.
+//! Touches the API server: list and watch of our own kinds. Invariants: of each place's list it is known which place it is
+//! of, so that a list of one says nothing of what is in another; who serves some namespaces only leaves alone what is of
+//! the whole cluster.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 
-use crate::api::WebhookSubscription;
+use crate::api::{ClusterWebhookSubscription, SubscriptionKind, WebhookSubscription};
 
 /// Whose subscriptions are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +27,13 @@ pub enum Scope {
     Namespaces(BTreeSet<String>),
 }
 
-/// A place that subscriptions are listed in: a namespace, or `None` for all.
-pub(super) type Place = Option<Arc<str>>;
+/// A place that subscriptions are listed in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub kind: SubscriptionKind,
+    /// `None` for all.
+    pub namespace: Option<Arc<str>>,
+}
 
 /// What the API server tells of subscriptions; never ends.
 pub(super) type Feed = SelectAll<BoxStream<'static, Option<(Place, watcher::Result<Event<DynamicObject>>)>>>;
@@ -40,9 +47,14 @@ impl Scope {
 
     /// Each of them is listed once to begin with.
     pub(super) fn places(&self) -> Vec<Place> {
+        let place = |kind, namespace| Place { kind, namespace };
         match self {
-            Self::Cluster => vec![None],
-            Self::Namespaces(names) => names.iter().map(|name| Some(Arc::from(name.as_str()))).collect(),
+            Self::Cluster => {
+                [SubscriptionKind::Namespaced, SubscriptionKind::Cluster].map(|kind| place(kind, None)).into()
+            }
+            Self::Namespaces(names) => {
+                names.iter().map(|name| place(SubscriptionKind::Namespaced, Some(Arc::from(name.as_str())))).collect()
+            }
         }
     }
 }
@@ -50,9 +62,12 @@ impl Scope {
 /// Lists and watches in every place. A `None` says that one of them has ended, which none does.
 pub(super) fn feed(client: &Client, scope: &Scope) -> Feed {
     // One that an older CRD let in must not keep the others from being listed, so specs are read one by one.
-    let kind = ApiResource::erase::<WebhookSubscription>(&());
     let of = |place: Place| {
-        let api: Api<DynamicObject> = match &place {
+        let kind = match place.kind {
+            SubscriptionKind::Namespaced => ApiResource::erase::<WebhookSubscription>(&()),
+            SubscriptionKind::Cluster => ApiResource::erase::<ClusterWebhookSubscription>(&()),
+        };
+        let api: Api<DynamicObject> = match &place.namespace {
             None => Api::all_with(client.clone(), &kind),
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
         };
@@ -67,9 +82,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_namespace_the_whole_cluster_is_one_place_and_each_namespace_is_one_however_often_it_is_named() {
-        assert_eq!(Scope::of([]).places(), [None]);
+    fn without_a_namespace_the_whole_cluster_is_one_place_for_each_kind_and_each_namespace_is_one_of_one_kind() {
+        use SubscriptionKind::{Cluster, Namespaced};
+        let place = |kind, namespace: Option<&str>| Place { kind, namespace: namespace.map(Arc::from) };
+        assert_eq!(Scope::of([]).places(), [place(Namespaced, None), place(Cluster, None)]);
         let places = Scope::of(["b", "a", "b"].map(str::to_owned)).places();
-        assert_eq!(places, [Some(Arc::from("a")), Some(Arc::from("b"))]);
+        assert_eq!(places, [place(Namespaced, Some("a")), place(Namespaced, Some("b"))]);
     }
 }

@@ -1,9 +1,10 @@
-//! Reconcile: from a WebhookSubscription to a plan that is in force, or to a condition that says what is missing.
+//! Reconcile: from a subscription of either kind to a plan that is in force, or to a condition that says what is missing.
 //!
 //! | step | file | touches |
 //! | --- | --- | --- |
-//! | whose subscriptions there are | `feed` | the API server: a watch of our own kind |
-//! | who is to be looked at, and when | `roster`, `queue`, `patience` | – |
+//! | whose subscriptions there are | `feed` | the API server: watches of our own kinds |
+//! | which namespaces there are | `namespaces` | the API server: a watch of Namespaces' metadata |
+//! | who is to be looked at, and when | `roster`, `hearers`, `queue`, `patience` | – |
 //! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
 //! | authorize | `authorize` | the API server: what the subscription's ServiceAccount may read |
@@ -18,7 +19,9 @@ mod assign;
 mod authorize;
 mod dereference;
 mod feed;
+mod hearers;
 mod metrics;
+mod namespaces;
 mod patience;
 mod queue;
 mod read;

@@ -8,23 +8,36 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::validate::requested_at;
-use crate::api::{SubscriptionStatus, WebhookSubscription, WebhookSubscriptionSpec};
+use crate::api::resources::LabelSelector;
+use crate::api::{SubscriptionKind, SubscriptionStatus, WebhookSubscription, WebhookSubscriptionSpec};
 
 /// What the API server shows of a subscription.
 #[derive(Clone, Debug)]
 pub(super) enum Shown {
     /// It has the shape of one.
-    Readable(Box<WebhookSubscription>),
+    Readable(Box<Readable>),
     /// An older or looser CRD let it in.
     Unreadable(Box<Unreadable>),
+}
+
+/// A subscription of either kind.
+#[derive(Clone, Debug)]
+pub(super) struct Readable {
+    pub kind: SubscriptionKind,
+    /// What both kinds have.
+    pub subscription: WebhookSubscription,
+    /// What the cluster kind has besides.
+    pub namespace_selector: Option<LabelSelector>,
 }
 
 /// An object that is no subscription yet.
 #[derive(Clone, Debug)]
 pub(super) struct Unreadable {
+    pub kind: SubscriptionKind,
     pub metadata: ObjectMeta,
     pub status: SubscriptionStatus,
     /// The field, and what it has to be.
@@ -32,10 +45,25 @@ pub(super) struct Unreadable {
 }
 
 impl Shown {
+    pub fn kind(&self) -> SubscriptionKind {
+        match self {
+            Self::Readable(readable) => readable.kind,
+            Self::Unreadable(unreadable) => unreadable.kind,
+        }
+    }
+
     pub fn metadata(&self) -> &ObjectMeta {
         match self {
-            Self::Readable(subscription) => &subscription.metadata,
+            Self::Readable(readable) => &readable.subscription.metadata,
             Self::Unreadable(unreadable) => &unreadable.metadata,
+        }
+    }
+
+    /// Whether which namespaces there are, and how they are labelled, is anything to it.
+    pub fn chooses_namespaces(&self) -> bool {
+        match self {
+            Self::Readable(readable) => readable.namespace_selector.is_some(),
+            Self::Unreadable(_) => false,
         }
     }
 
@@ -59,26 +87,42 @@ impl Shown {
     }
 }
 
-/// Reads an object.
-pub(super) fn read(mut object: DynamicObject) -> Shown {
+/// Reads an object of this kind.
+pub(super) fn read(kind: SubscriptionKind, mut object: DynamicObject) -> Shown {
     object.managed_fields_mut().clear();
     let DynamicObject { types: _, metadata, mut data } = object;
     let mut take = |field: &str| data.get_mut(field).map_or(Value::Null, Value::take);
-    let status = serde_json::from_value(take("status")).unwrap_or_default();
-    match serde_path_to_error::deserialize::<_, WebhookSubscriptionSpec>(take("spec")) {
-        Ok(spec) => Shown::Readable(Box::new(WebhookSubscription { metadata, spec, status: Some(status) })),
-        Err(error) => {
-            let field = match error.path().to_string().as_str() {
-                "." => "spec".to_owned(),
-                path => format!("spec.{path}"),
-            };
-            let message = format!(
-                "{field}: {}; the CRD that is installed let this in, install this version's CRDs, which say so at once",
-                wanted(&error.inner().to_string())
-            );
-            Shown::Unreadable(Box::new(Unreadable { metadata, status, message }))
+    let status: SubscriptionStatus = serde_json::from_value(take("status")).unwrap_or_default();
+    let mut spec = take("spec");
+    // Apart from the rest, for what is flattened is read without knowing where.
+    let namespace_selector = match kind {
+        SubscriptionKind::Namespaced => Ok(None),
+        SubscriptionKind::Cluster => {
+            let selector = spec.get_mut("namespaceSelector").map_or(Value::Null, Value::take);
+            part("spec.namespaceSelector", selector)
         }
+    };
+    let parts = namespace_selector.and_then(|selector| Ok((selector, part::<WebhookSubscriptionSpec>("spec", spec)?)));
+    match parts {
+        Ok((namespace_selector, spec)) => {
+            let subscription = WebhookSubscription { metadata, spec, status: Some(status) };
+            Shown::Readable(Box::new(Readable { kind, subscription, namespace_selector }))
+        }
+        Err(message) => Shown::Unreadable(Box::new(Unreadable { kind, metadata, status, message })),
     }
+}
+
+fn part<T: DeserializeOwned>(field: &str, value: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let field = match error.path().to_string().as_str() {
+            "." => field.to_owned(),
+            path => format!("{field}.{path}"),
+        };
+        format!(
+            "{field}: {}; the CRD that is installed let this in, install this version's CRDs, which say so at once",
+            wanted(&error.inner().to_string())
+        )
+    })
 }
 
 /// What a field has to be, of what serde says about it: the part before that repeats the value.
@@ -116,7 +160,7 @@ mod tests {
             "metadata": {"name": "a", "namespace": "b", "uid": "u", "generation": 3},
             "spec": spec, "status": status,
         });
-        read(serde_json::from_value(object).unwrap())
+        read(SubscriptionKind::Namespaced, serde_json::from_value(object).unwrap())
     }
 
     fn good() -> Value {
@@ -166,19 +210,19 @@ mod tests {
     #[test]
     fn a_status_that_cannot_be_read_is_no_status_and_spoils_nothing() {
         let status = json!({"observedGeneration": 3, "lastDelivery": {}});
-        let Shown::Readable(subscription) = of(&good(), &status) else { panic!("it can be read") };
-        assert_eq!(subscription.status, Some(SubscriptionStatus::default()));
-        let Shown::Readable(subscription) = of(&good(), &json!({"observedGeneration": 2})) else { panic!("as above") };
-        assert_eq!(subscription.status.unwrap().observed_generation, Some(2));
+        let Shown::Readable(readable) = of(&good(), &status) else { panic!("it can be read") };
+        assert_eq!(readable.subscription.status, Some(SubscriptionStatus::default()));
+        let Shown::Readable(readable) = of(&good(), &json!({"observedGeneration": 2})) else { panic!("as above") };
+        assert_eq!(readable.subscription.status.unwrap().observed_generation, Some(2));
     }
 
     #[test]
     fn a_new_text_in_the_annotation_asks_for_a_look_although_the_generation_stays() {
         let annotated = |text: Option<&str>| {
             let mut shown = of(&good(), &Value::Null);
-            if let (Shown::Readable(subscription), Some(text)) = (&mut shown, text) {
+            if let (Shown::Readable(readable), Some(text)) = (&mut shown, text) {
                 let annotations = [(crate::api::RESYNC_ANNOTATION, text), ("other", text)];
-                subscription.metadata.annotations =
+                readable.subscription.metadata.annotations =
                     Some(annotations.map(|(key, text)| (key.to_owned(), text.to_owned())).into());
             }
             shown
@@ -194,5 +238,25 @@ mod tests {
         assert!(bad.asks_the_same_as(&bad) && !bad.asks_the_same_as(&of(&good(), &Value::Null)));
         assert!(of(&good(), &Value::Null).asks_the_same_as(&of(&good(), &json!({"observedGeneration": 3}))));
         assert!(!bad.asks_the_same_as(&of(&json!({"endpoint": 1}), &Value::Null)));
+    }
+
+    #[test]
+    fn the_cluster_kind_has_a_namespace_selector_besides_and_it_is_named_where_it_cannot_be_read() {
+        let of = |selector: Value| {
+            let mut spec = good();
+            spec["namespaceSelector"] = selector;
+            let object = json!({
+                "apiVersion": "changehook.dev/v1alpha1", "kind": "ClusterWebhookSubscription",
+                "metadata": {"name": "a", "uid": "u", "generation": 3}, "spec": spec,
+            });
+            read(SubscriptionKind::Cluster, serde_json::from_value(object).unwrap())
+        };
+        assert!(of(json!({"matchLabels": {"team": "shop"}})).chooses_namespaces());
+        assert!(of(json!({})).chooses_namespaces(), "of all that have any labels or none");
+        assert!(!of(Value::Null).chooses_namespaces());
+        let Shown::Unreadable(unreadable) = of(json!({"matchLabels": {"team": 7}})) else { panic!("7 is no string") };
+        let start = "spec.namespaceSelector.matchLabels.team: must be a string";
+        assert!(unreadable.message.starts_with(start), "{}", unreadable.message);
+        assert_eq!(unreadable.kind, SubscriptionKind::Cluster);
     }
 }

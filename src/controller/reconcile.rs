@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use changehook_core::address::AddressPolicy;
 use changehook_core::object::{Gvk, SourceId};
-use changehook_core::plan::{Claims, SubscriptionId};
+use changehook_core::plan::{Claims, Namespaces, SubscriptionId};
+use tokio::time::Instant;
 
-use super::assign::{Found, assign, claims};
+use super::assign::{Found, Reach, assign, claims, label_selector};
 use super::authorize::{Account, Answered, Authorizer, Permit};
-use super::dereference::{References, dereference};
+use super::dereference::{References, dereference, worst};
 use super::feed::Scope;
-use super::read::Shown;
-use super::validate::{Problem, Valid, validate};
+use super::namespaces::Known;
+use super::read::{Readable, Shown};
+use super::validate::{Problem, Valid, ValidLabels, validate, validate_namespaces};
+use crate::api::SubscriptionKind;
 use crate::api::conditions::Reason;
 use crate::delivery::driver::Assignment;
 use crate::delivery::secrets::Secrets;
@@ -38,6 +41,8 @@ pub struct Context {
     pub policy: Arc<AddressPolicy>,
     /// Where subscriptions are served.
     pub scope: Scope,
+    /// The operator's own namespace: what subscriptions of the cluster kind refer to is in it.
+    pub own_namespace: String,
     /// On whose behalf things are read.
     pub authorization: Authorization,
 }
@@ -76,17 +81,20 @@ pub(super) struct Before {
     /// See [`Plan::claims`](changehook_core::plan::Plan): they are those of the first look, or every write of the status
     /// would be a new plan.
     pub claims: Option<Claims>,
+    /// The cluster's namespaces, as far as they are known.
+    pub namespaces: Known,
 }
 
 pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, before: &Before) -> Look {
     let metadata = shown.metadata();
     let verdict = Verdict {
         subscription: id.clone(),
+        kind: shown.kind(),
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
         generation: shown.generation(),
         before: match shown {
-            Shown::Readable(subscription) => subscription.status.clone().unwrap_or_default(),
+            Shown::Readable(readable) => readable.subscription.status.clone().unwrap_or_default(),
             Shown::Unreadable(unreadable) => unreadable.status.clone(),
         },
         standing: Standing::Sound,
@@ -101,27 +109,41 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
         let verdict = Verdict { standing, suspended, ..verdict.clone() };
         Look { verdict, assignment: None, again, within: None }
     };
-    let subscription = match shown {
-        Shown::Readable(subscription) => subscription,
+    let Readable { kind, subscription, namespace_selector } = match shown {
+        Shown::Readable(readable) => &**readable,
         Shown::Unreadable(unreadable) => {
             let message = unreadable.message.clone();
             return refused(Standing::Stalled { reason: Reason::InvalidSpec, message }, false);
         }
     };
     let check_url = |url: &str| context.policy.check_url(url).map_err(|error| error.to_string());
-    let valid = match validate(subscription, check_url) {
-        Ok(valid) => valid,
-        Err(problems) => return refused(stalled(&problems), subscription.spec.suspend),
+    let namespaces = namespace_selector.as_ref().map(validate_namespaces).transpose();
+    let (valid, namespaces) = match (validate(subscription, check_url), namespaces) {
+        (Ok(valid), Ok(namespaces)) => (valid, namespaces),
+        (valid, namespaces) => {
+            let problems = valid.err().into_iter().chain(namespaces.err()).flatten().collect::<Vec<_>>();
+            return refused(stalled(&problems), subscription.spec.suspend);
+        }
     };
-    let account = Account { namespace: verdict.namespace.clone(), name: valid.service_account.clone() };
+    let home = match kind {
+        SubscriptionKind::Namespaced => &verdict.namespace,
+        SubscriptionKind::Cluster => &context.own_namespace,
+    };
+    let choice = match choose(*kind, home, namespaces, &before.namespaces) {
+        Ok(choice) => choice,
+        Err(standing) => return refused(standing, valid.suspended),
+    };
+    let account = Account { namespace: home.clone(), name: valid.service_account.clone() };
     let fresh = before.generation != Some(shown.generation());
     // Before anything is read: what an account may not read is not even found missing.
-    let passed = match pass(context, &account, &valid, fresh).await {
+    let passed = match pass(context, &account, &choice.reach, &valid, fresh).await {
         Ok(passed) => passed,
         Err(standing) => return refused(standing, valid.suspended),
     };
-    let References { handles, sources, secrets_hash, host, standing, held, remarks } =
-        dereference(context, &verdict.namespace, &valid, &before.sources).await;
+    let References { handles, sources, secrets_hash, host, standing, held, mut remarks } =
+        dereference(context, home, &choice.reach, &valid, &before.sources).await;
+    let standing = worst(standing, choice.standing);
+    remarks.extend(choice.remark);
     if let (Authorization::ServiceAccount(authorizer), Standing::Waiting { reason: Reason::NotAuthorized, .. }) =
         (&context.authorization, &standing)
     {
@@ -135,7 +157,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
     let unasked = unasked.map(|(_, source)| source.clone()).collect();
     let hash = secrets_hash.unwrap_or_default();
     let found = Found { sources, unasked, secrets_hash: hash, host: host.clone(), held };
-    let mut assignment = assign(id, shown.generation(), &verdict.namespace, valid, found);
+    let mut assignment = assign(id, shown.generation(), home, &choice.reach, valid, found);
     assignment.plan.claims = before.claims.clone().unwrap_or_else(|| claims(&verdict.before));
     if let (None, Some(before)) = (secrets_hash, before.config_hash) {
         // What could not be read is not another configuration: it would end the outage and release what is parked.
@@ -144,6 +166,32 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
     let silent = suspended || held;
     let verdict = Verdict { standing, suspended, silent, granted: passed.granted, host, remarks, ..verdict };
     Look { verdict, assignment: Some((assignment, handles)), again, within: passed.within }
+}
+
+/// Which namespaces a subscription sees.
+struct Choice {
+    reach: Reach,
+    /// How it stands with what is known of namespaces.
+    standing: Standing,
+    remark: Option<String>,
+}
+
+/// An error if nothing is known of namespaces yet: without a plan nothing is taken for not selected.
+fn choose(kind: SubscriptionKind, home: &str, by: Option<ValidLabels>, known: &Known) -> Result<Choice, Standing> {
+    let reach = match (kind, by) {
+        (SubscriptionKind::Namespaced, _) => Reach::Namespace(home.into()),
+        (SubscriptionKind::Cluster, None) => Reach::Cluster(None),
+        (SubscriptionKind::Cluster, Some(labels)) => {
+            let chosen_by = label_selector(labels);
+            let standing = known.standing(Instant::now());
+            let Some(names) = known.chosen(&chosen_by) else { return Err(standing) };
+            let nothing = "spec.namespaceSelector matches no namespace; nothing is selected in one until it does";
+            let remark = names.is_empty().then(|| nothing.to_owned());
+            let namespaces = Namespaces { chosen_by, names: Arc::new(names.into_iter().collect()) };
+            return Ok(Choice { reach: Reach::Cluster(Some(namespaces)), standing, remark });
+        }
+    };
+    Ok(Choice { reach, standing: Standing::Sound, remark: None })
 }
 
 /// What came of asking whether the spec's account may read all that it names.
@@ -156,12 +204,18 @@ struct Passed {
     again: bool,
 }
 
-async fn pass(context: &Context, account: &Account, valid: &Valid, fresh: bool) -> Result<Passed, Standing> {
+async fn pass(
+    context: &Context,
+    account: &Account,
+    reach: &Reach,
+    valid: &Valid,
+    fresh: bool,
+) -> Result<Passed, Standing> {
     let authorizer = match &context.authorization {
         Authorization::ServiceAccount(authorizer) => authorizer,
         Authorization::Operator => return Ok(Passed::default()),
     };
-    let Answered { permit, unasked } = authorizer.ask(account, valid, fresh).await;
+    let Answered { permit, unasked } = authorizer.ask(account, reach, valid, fresh).await;
     let waiting = |reason, message| Err(Standing::Waiting { reason, message });
     match permit {
         Permit::Granted { again_in, unconfirmed } => Ok(Passed {

@@ -6,13 +6,13 @@
 //! at once when its watch source or the driver says so, and every one is looked at now and then; what is in force keeps
 //! its watches, so that no deletion is missed while a spec is broken.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use changehook_core::object::{Gvk, SourceId};
+use changehook_core::object::SourceId;
 use changehook_core::plan::SubscriptionId;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -26,10 +26,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
 use super::feed::{Place, feed};
+use super::hearers::Hearers;
+use super::namespaces::Namespaces;
 use super::patience::Patience;
 use super::queue::Queue;
 use super::read::{Shown, read};
 use super::reconcile::{Before, Context, Look, look};
+use crate::api::SubscriptionKind;
 use crate::delivery::driver::{Assignment, Command};
 use crate::status::writer::News;
 use crate::watch::SourceHandle;
@@ -47,8 +50,8 @@ const SWEEP_AFTER: Duration = Duration::from_mins(10);
 /// Why the controller ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
-    /// The watch of our own kind ended, which it never does.
-    #[error("failed to keep watching WebhookSubscriptions: the stream ended")]
+    /// The watch of one of our own kinds ended, which it never does.
+    #[error("failed to keep watching subscriptions: the stream ended")]
     StreamEnded,
     /// The driver or the status writer is gone.
     #[error("failed to pass on what was found: the receiving task is gone")]
@@ -88,7 +91,9 @@ struct Entry {
 impl Entry {
     /// Whether a list of that place shows it, if it is there.
     fn is_in(&self, place: &Place) -> bool {
-        place.as_deref().is_none_or(|place| self.shown.metadata().namespace.as_deref() == Some(place))
+        let Place { kind, namespace } = place;
+        let of = self.shown.metadata().namespace.as_deref();
+        self.shown.kind() == *kind && namespace.as_deref().is_none_or(|namespace| of == Some(namespace))
     }
 }
 
@@ -98,10 +103,10 @@ pub struct Roster {
     context: Arc<Context>,
     inputs: Inputs,
     entries: HashMap<SubscriptionId, Entry>,
-    /// Namespace and name → who has them now.
+    /// Namespace and name → who has them now; what is of the whole cluster has no namespace.
     names: HashMap<(String, String), SubscriptionId>,
-    /// Who has to hear of a kind's source, from the moment the spec names the kind.
-    readers: HashMap<Gvk, BTreeSet<SubscriptionId>>,
+    hearers: Hearers,
+    namespaces: Namespaces,
     /// Subscriptions seen in the lists that are under way.
     listing: HashMap<Place, HashSet<SubscriptionId>>,
     /// Where no list has been complete yet.
@@ -124,7 +129,8 @@ impl Roster {
             inputs,
             entries: HashMap::new(),
             names: HashMap::new(),
-            readers: HashMap::new(),
+            hearers: Hearers::default(),
+            namespaces: Namespaces::default(),
             listing: HashMap::new(),
             queue: Queue::default(),
             timers: DelayQueue::new(),
@@ -144,15 +150,17 @@ impl Roster {
                     Some((place, Ok(event))) => self.hear(place, event).await?,
                     Some((place, Err(error))) => tracing::warn!(
                         error = %crate::chain::chain(&error),
-                        namespace = place.as_deref(),
-                        "failed to watch WebhookSubscriptions; trying again"
+                        kind = place.kind.kind(),
+                        namespace = place.namespace.as_deref(),
+                        "failed to watch subscriptions; trying again"
                     ),
                     None => return Err(ControllerError::StreamEnded),
                 },
                 Some(source) = self.inputs.notices.recv() => {
-                    for reader in self.readers.get(&source.gvk).into_iter().flatten() {
-                        self.queue.push(reader.clone());
-                    }
+                    self.hearers.of_kind(&source.gvk).for_each(|id| self.queue.push(id.clone()));
+                }
+                () = self.namespaces.changed() => {
+                    self.hearers.of_namespaces().iter().for_each(|id| self.queue.push(id.clone()));
                 }
                 Some(id) = self.inputs.recheck.recv() => self.queue.push(id),
                 Some(expired) = self.timers.next() => {
@@ -180,7 +188,7 @@ impl Roster {
                 if let Some(listing) = self.listing.get_mut(&place) {
                     listing.insert(id(&object.metadata));
                 }
-                self.applied(object).await?;
+                self.applied(place.kind, object).await?;
             }
             Event::InitDone => {
                 let listed = self.listing.remove(&place).unwrap_or_default();
@@ -196,13 +204,13 @@ impl Roster {
                     self.sweep = Some(Box::pin(sleep(SWEEP_AFTER)));
                 }
             }
-            Event::Apply(object) => self.applied(object).await?,
+            Event::Apply(object) => self.applied(place.kind, object).await?,
             Event::Delete(object) => self.forget(&id(&object.metadata)).await?,
         }
         Ok(())
     }
 
-    async fn applied(&mut self, object: DynamicObject) -> Result<(), ControllerError> {
+    async fn applied(&mut self, kind: SubscriptionKind, object: DynamicObject) -> Result<(), ControllerError> {
         let id = id(&object.metadata);
         if object.metadata.deletion_timestamp.is_some() {
             return self.forget(&id).await;
@@ -214,14 +222,14 @@ impl Roster {
             // A namesake with another uid was deleted and re-created between two events.
             self.forget(&other).await?;
         }
-        let shown = Arc::new(read(object));
+        let shown = Arc::new(read(kind, object));
         if let Some(entry) = self.entries.get_mut(&id) {
             let before = std::mem::replace(&mut entry.shown, Arc::clone(&shown));
             if before.asks_the_same_as(&shown) {
                 return Ok(());
             }
             entry.patience = Patience::default();
-            self.reads_no_more(&id, &before);
+            self.hearers.remove(&id, &before);
         } else {
             let entry = Entry {
                 shown: Arc::clone(&shown),
@@ -235,9 +243,8 @@ impl Roster {
             };
             self.entries.insert(id.clone(), entry);
         }
-        for gvk in kinds(&shown) {
-            self.readers.entry(gvk).or_default().insert(id.clone());
-        }
+        self.hearers.add(&id, &shown);
+        self.namespaces.need(&self.client, !self.hearers.of_namespaces().is_empty());
         self.queue.push(id);
         Ok(())
     }
@@ -259,12 +266,14 @@ impl Roster {
             entry.looking = Some(number);
             let (context, shown) = (Arc::clone(&self.context), Arc::clone(&entry.shown));
             let generation = entry.looked_at;
-            let nothing = Before { generation, ..Before::default() };
+            let namespaces = self.namespaces.known();
+            let nothing = Before { generation, namespaces: namespaces.clone(), ..Before::default() };
             let before = entry.assigned.as_ref().map_or(nothing, |assigned| Before {
                 generation,
                 sources: assigned.sources.clone(),
                 config_hash: Some(assigned.plan.config_hash),
                 claims: Some(assigned.plan.claims.clone()),
+                namespaces,
             });
             self.looks.push(Box::pin(async move {
                 let look = look(&context, &id, &shown, &before).await;
@@ -328,7 +337,8 @@ impl Roster {
         if let Some(timer) = entry.timer {
             self.timers.remove(&timer);
         }
-        self.reads_no_more(id, &entry.shown);
+        self.hearers.remove(id, &entry.shown);
+        self.namespaces.need(&self.client, !self.hearers.of_namespaces().is_empty());
         let metadata = entry.shown.metadata();
         let name = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
         if self.names.get(&name) == Some(id) {
@@ -336,17 +346,6 @@ impl Roster {
         }
         self.command(Command::Remove(id.clone())).await?;
         self.tell(News::Gone(id.clone())).await
-    }
-
-    fn reads_no_more(&mut self, id: &SubscriptionId, shown: &Shown) {
-        for gvk in kinds(shown) {
-            if let Some(readers) = self.readers.get_mut(&gvk) {
-                readers.remove(id);
-                if readers.is_empty() {
-                    self.readers.remove(&gvk);
-                }
-            }
-        }
     }
 
     async fn command(&mut self, command: Command) -> Result<(), ControllerError> {
@@ -361,16 +360,6 @@ impl Roster {
 /// The API server sets a uid on everything it serves.
 fn id(metadata: &ObjectMeta) -> SubscriptionId {
     SubscriptionId { uid: metadata.uid.as_deref().unwrap_or_default().into() }
-}
-
-/// The kinds that the spec names; one that cannot be read names none.
-fn kinds(shown: &Shown) -> Vec<Gvk> {
-    match shown {
-        Shown::Readable(subscription) => {
-            subscription.spec.resources.iter().map(|resource| Gvk::new(&resource.api_version, &resource.kind)).collect()
-        }
-        Shown::Unreadable(_) => Vec::new(),
-    }
 }
 
 /// `wait`, give or take a fifth by who it is, so that not all are looked at together.

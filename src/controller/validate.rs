@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::api::conditions::Reason;
 use crate::api::payload::Payload;
+use crate::api::resources::LabelSelector;
 use crate::api::retry::RetryPolicy;
 use crate::api::signing::{Signing, SigningKeyRef};
 use crate::api::subscription::ChangeType;
@@ -116,12 +117,19 @@ pub struct ValidSigning {
 pub struct ValidResource {
     /// The kind.
     pub gvk: Gvk,
-    /// Labels with exactly these values.
-    pub match_labels: BTreeMap<String, String>,
-    /// Requirements on labels.
-    pub expressions: Vec<LabelRequirement>,
+    /// Their labels.
+    pub labels: ValidLabels,
     /// Names; empty for all.
     pub names: BTreeSet<String>,
+}
+
+/// What is required of labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ValidLabels {
+    /// Labels with exactly these values.
+    pub match_labels: BTreeMap<String, String>,
+    /// Requirements.
+    pub expressions: Vec<LabelRequirement>,
 }
 
 /// A requirement on one label.
@@ -286,7 +294,7 @@ pub fn validate(
     let mut problems = Problems::default();
     unsupported(spec, &mut problems);
     if !syntax::is_dns_subdomain(&spec.service_account_name) {
-        let message = "must be the name of a ServiceAccount in the same namespace: lower case letters, digits, - and .";
+        let message = "must be the name of a ServiceAccount: lower case letters, digits, - and .";
         problems.invalid("spec.serviceAccountName", message);
     }
     let resources = resources::check(&spec.resources, &mut problems);
@@ -308,6 +316,14 @@ pub fn validate(
         }
         _ => Err(found),
     }
+}
+
+/// Checks what the cluster kind has besides.
+pub fn validate_namespaces(selector: &LabelSelector) -> Result<ValidLabels, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let labels = resources::selector("spec.namespaceSelector", selector, &mut problems);
+    let Problems(found) = problems;
+    if found.is_empty() { Ok(labels) } else { Err(found) }
 }
 
 fn unsupported(spec: &WebhookSubscriptionSpec, problems: &mut Problems) {

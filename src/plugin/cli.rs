@@ -108,6 +108,9 @@ pub struct WebhookArgs {
 pub struct StatusArgs {
     /// The subscription
     pub name: String,
+    /// It is a ClusterWebhookSubscription; --namespace is the operator's then, changehook-system if not given
+    #[arg(long)]
+    pub cluster: bool,
     /// Print it as JSON or YAML, for scripts
     #[arg(long, short = 'o', value_enum)]
     pub output: Option<Output>,

@@ -153,7 +153,7 @@ pub fn resolve<'a>(wanted: &str, kinds: &'a [Kind]) -> Result<&'a Kind, String> 
     if !found.iter().any(|kind| kind.namespaced) {
         return Err(format!(
             "--resource {wanted}: {} objects do not belong to a namespace, and a WebhookSubscription watches its own \
-             namespace only; leave it out",
+             namespace only; leave it out, or write a ClusterWebhookSubscription",
             first.kind
         ));
     }

@@ -6,12 +6,15 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::cli::StatusArgs;
 use super::cluster::{Cluster, ClusterError};
-use crate::api::WebhookSubscriptionSpec;
 use crate::api::resources::{LabelOperator, Resource};
+use crate::api::{SubscriptionKind, WebhookSubscriptionSpec};
 
 const JSON: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+/// The operator's namespace, if nobody says another.
+const OPERATORS: &str = "changehook-system";
 /// As many objects are counted; beyond that the count says "at least".
 const COUNTED: usize = 500;
 
@@ -45,11 +48,32 @@ pub struct Reference {
     pub message: String,
 }
 
+/// Where a subscription looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Of which kind it is.
+    pub kind: SubscriptionKind,
+    /// The namespace of what it refers to; of a namespaced one also that of what it watches.
+    pub home: String,
+}
+
+impl Place {
+    /// As the command line says.
+    pub fn of(arguments: &StatusArgs, cluster: &Cluster) -> Self {
+        if arguments.cluster {
+            let home = arguments.connection.namespace.clone().unwrap_or_else(|| OPERATORS.to_owned());
+            Self { kind: SubscriptionKind::Cluster, home }
+        } else {
+            Self { kind: SubscriptionKind::Namespaced, home: cluster.namespace.clone() }
+        }
+    }
+}
+
 /// Looks everything up, in the order of the spec.
-pub async fn look_up(cluster: &Cluster, spec: &WebhookSubscriptionSpec) -> Vec<Reference> {
+pub async fn look_up(cluster: &Cluster, place: &Place, spec: &WebhookSubscriptionSpec) -> Vec<Reference> {
     let mut found = Vec::new();
     for (index, resource) in spec.resources.iter().enumerate() {
-        let (state, message) = watched(cluster, resource).await;
+        let (state, message) = watched(cluster, place, resource).await;
         found.push(Reference {
             field: format!("spec.resources[{index}]"),
             kind: resource.kind.clone(),
@@ -76,11 +100,11 @@ pub async fn look_up(cluster: &Cluster, spec: &WebhookSubscriptionSpec) -> Vec<R
         Some((field, reference.name.as_str(), reference.key.as_str()))
     });
     for (field, name, key) in signing.chain(url).chain(headers) {
-        let (state, message) = secret(cluster, name, key).await;
+        let (state, message) = secret(cluster, &place.home, name, key).await;
         found.push(Reference { field, kind: "Secret".to_owned(), name: name.to_owned(), state, message });
     }
     let account = &spec.service_account_name;
-    let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}", cluster.namespace);
+    let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}", place.home);
     let (state, message) = match cluster.get("read it", &path, JSON).await {
         Ok(_) => (State::Found, "found".to_owned()),
         Err(error) => told(&error, "create it"),
@@ -107,8 +131,7 @@ fn told(error: &ClusterError, remedy: &str) -> (State, String) {
     }
 }
 
-async fn secret(cluster: &Cluster, name: &str, key: &str) -> (State, String) {
-    let namespace = &cluster.namespace;
+async fn secret(cluster: &Cluster, namespace: &str, name: &str, key: &str) -> (State, String) {
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
     let remedy = format!("create it: kubectl create secret generic {name} -n {namespace} --from-literal={key}=…");
     match cluster.get("read it", &path, JSON).await {
@@ -122,7 +145,7 @@ async fn secret(cluster: &Cluster, name: &str, key: &str) -> (State, String) {
 }
 
 /// Whether a kind is served, and how many objects the user sees that are selected.
-async fn watched(cluster: &Cluster, resource: &Resource) -> (State, String) {
+async fn watched(cluster: &Cluster, place: &Place, resource: &Resource) -> (State, String) {
     let version = &resource.api_version;
     let root = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
     let not_served = "install the kind, or correct apiVersion and kind";
@@ -142,9 +165,14 @@ async fn watched(cluster: &Cluster, resource: &Resource) -> (State, String) {
     if !selector.is_empty() {
         query.append_pair("labelSelector", &selector);
     }
-    let path = format!("{root}/namespaces/{}/{plural}?{}", cluster.namespace, query.finish());
+    let (within, what) = match place.kind {
+        SubscriptionKind::Namespaced => (format!("namespaces/{}/", place.home), "selected"),
+        // Which namespaces are chosen is not looked up.
+        SubscriptionKind::Cluster => (String::new(), "selected in all namespaces"),
+    };
+    let path = format!("{root}/{within}{plural}?{}", query.finish());
     match cluster.get("list it", &path, METADATA).await {
-        Ok(list) => (State::Found, counted(&list, resource)),
+        Ok(list) => (State::Found, format!("served, {} {what}", counted(&list, resource))),
         Err(error) => told(&error, "nothing of this kind is in a namespace; remove the entry"),
     }
 }
@@ -156,7 +184,7 @@ fn counted(list: &Value, resource: &Resource) -> String {
     };
     let count = items.iter().filter(selected).count();
     let more = list["metadata"]["continue"].as_str().is_some_and(|more| !more.is_empty());
-    format!("served, {}{count} selected", if more { "at least " } else { "" })
+    format!("{}{count}", if more { "at least " } else { "" })
 }
 
 /// The resource's label selector as a query has it.

@@ -12,26 +12,32 @@ use serde_json::{Value, json};
 use super::cli::StatusArgs;
 use super::cluster::Cluster;
 use super::manifest::object_name;
-use super::references::{Reference, State, look_up};
-use super::subscribe::collection;
+use super::references::{Place, Reference, State, look_up};
+use super::subscribe::{cluster_collection, collection};
 use super::{Error, print};
 use crate::api::conditions::{Type, get};
 use crate::api::status::{LastError, PendingDelivery};
-use crate::api::{SubscriptionStatus, WebhookSubscription};
+use crate::api::{SubscriptionKind, SubscriptionStatus, WebhookSubscription};
 
 /// Runs the command.
 pub async fn run(arguments: &StatusArgs) -> Result<(), Error> {
     let cluster = Cluster::connect(&arguments.connection).await?;
-    let (name, namespace) = (object_name(&arguments.name).map_err(Error::Input)?, &cluster.namespace);
-    let what = format!("read WebhookSubscription {namespace}/{name}");
-    let path = format!("{}/{name}", collection(namespace));
+    let name = object_name(&arguments.name).map_err(Error::Input)?;
+    let place = Place::of(arguments, &cluster);
+    let (title, short, path) = match place.kind {
+        SubscriptionKind::Namespaced => {
+            let namespace = &place.home;
+            (format!("{namespace}/{name}"), format!("whsub {name} -n {namespace}"), collection(namespace))
+        }
+        SubscriptionKind::Cluster => (name.clone(), format!("cwhsub {name}"), cluster_collection()),
+    };
+    let what = format!("read {} {title}", place.kind.kind());
+    let path = format!("{path}/{name}");
     let object = cluster.get(&what, &path, "application/json").await?;
     let subscription: WebhookSubscription = serde_json::from_value(object).map_err(|_| {
-        Error::NotReady(format!(
-            "{namespace}/{name} cannot be read by this version; kubectl describe whsub {name} -n {namespace} shows it"
-        ))
+        Error::NotReady(format!("{title} cannot be read by this version; kubectl describe {short} shows it"))
     })?;
-    let references = look_up(&cluster, &subscription.spec).await;
+    let references = look_up(&cluster, &place, &subscription.spec).await;
     match arguments.output {
         Some(form) => print(&form.write(&for_scripts(&subscription, &references))),
         None => print(&screen(&subscription, &references, Timestamp::now())),
@@ -55,12 +61,12 @@ fn screen(subscription: &WebhookSubscription, references: &[Reference], now: Tim
     let metadata = &subscription.metadata;
     let status = subscription.status.clone().unwrap_or_default();
     let mut lines = Lines::default();
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let name = metadata.name.as_deref().unwrap_or_default();
+    let title = metadata.namespace.as_ref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"));
     let ready = get(&status.conditions, Type::Ready);
     let ready = ready.map_or_else(|| "Unknown".to_owned(), |ready| format!("{} ({})", ready.status, ready.reason));
     let suspended = if subscription.spec.suspend { "yes" } else { "no" };
-    lines.add("Subscription", &format!("{namespace}/{name}   Ready: {ready}   suspended: {suspended}"));
+    lines.add("Subscription", &format!("{title}   Ready: {ready}   suspended: {suspended}"));
     if status.observed_generation.is_none_or(|seen| seen < metadata.generation.unwrap_or_default()) {
         lines.add("", "no operator has looked at this spec yet; is changehook running?");
     }

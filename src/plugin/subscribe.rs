@@ -27,6 +27,11 @@ pub(super) fn collection(namespace: &str) -> String {
     format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/webhooksubscriptions")
 }
 
+/// Where those of the whole cluster are.
+pub(super) fn cluster_collection() -> String {
+    format!("/apis/{GROUP}/{VERSION}/clusterwebhooksubscriptions")
+}
+
 /// Runs the command.
 pub async fn run(arguments: &WebhookArgs) -> Result<(), Error> {
     let cluster = Cluster::connect(&arguments.connection).await?;

@@ -190,11 +190,16 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
             }))
         }
     };
-    let roster = Roster::new(
-        client,
-        Context { sources, secrets, services, policy, scope: Scope::of(config.watch_namespace.clone()), authorization },
-        inputs,
-    );
+    let scope = Scope::of(config.watch_namespace.clone());
+    match scope {
+        Scope::Cluster => {}
+        Scope::Namespaces(_) => {
+            tracing::info!("ClusterWebhookSubscriptions are left to an operator of the whole cluster");
+        }
+    }
+    let own_namespace = config.own_namespace();
+    let context = Context { sources, secrets, services, policy, scope, own_namespace, authorization };
+    let roster = Roster::new(client, context, inputs);
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
     Ok(())
 }

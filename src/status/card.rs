@@ -150,6 +150,7 @@ mod tests {
     fn card() -> Card {
         let verdict = Verdict {
             subscription: SubscriptionId { uid: "u".into() },
+            kind: crate::api::SubscriptionKind::Namespaced,
             namespace: "shop".to_owned(),
             name: "hook".to_owned(),
             generation: 1,

@@ -23,6 +23,7 @@ fn at(second: i64) -> Timestamp {
 fn verdict(standing: Standing) -> Verdict {
     Verdict {
         subscription: SubscriptionId { uid: "u".into() },
+        kind: crate::api::SubscriptionKind::Namespaced,
         namespace: "shop".to_owned(),
         name: "hook".to_owned(),
         generation: GENERATION,

@@ -45,8 +45,8 @@ impl Events {
         for event in flips(before, after) {
             let reference = ObjectReference {
                 api_version: Some(format!("{GROUP}/{VERSION}")),
-                kind: Some("WebhookSubscription".to_owned()),
-                namespace: Some(verdict.namespace.clone()),
+                kind: Some(verdict.kind.kind().to_owned()),
+                namespace: Some(verdict.namespace.clone()).filter(|namespace| !namespace.is_empty()),
                 name: Some(verdict.name.clone()),
                 uid: Some(verdict.subscription.uid.to_string()),
                 ..ObjectReference::default()

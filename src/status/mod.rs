@@ -14,15 +14,17 @@ pub mod writer;
 
 use changehook_core::plan::SubscriptionId;
 
-use crate::api::SubscriptionStatus;
 use crate::api::conditions::Reason;
+use crate::api::{SubscriptionKind, SubscriptionStatus};
 
 /// What the controller found out about a subscription.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// Whose.
     pub subscription: SubscriptionId,
-    /// Its namespace.
+    /// Of which kind it is.
+    pub kind: SubscriptionKind,
+    /// Its namespace; empty for the cluster kind.
     pub namespace: String,
     /// Its name.
     pub name: String,

@@ -24,7 +24,7 @@ use super::events::Events;
 use super::metrics::{Metrics, Write};
 use super::pace::Bucket;
 use super::{Standing, Verdict};
-use crate::api::{GROUP, SubscriptionStatus, VERSION};
+use crate::api::{GROUP, SubscriptionKind, SubscriptionStatus, VERSION};
 
 /// Patches under way at once.
 const AT_ONCE: usize = 8;
@@ -274,15 +274,18 @@ async fn write(client: Client, verdict: Verdict, status: SubscriptionStatus) -> 
 }
 
 async fn patch(client: &Client, verdict: &Verdict, status: &SubscriptionStatus) -> Result<(), WriteError> {
-    let Verdict { namespace, name, subscription, .. } = verdict;
+    let Verdict { kind, namespace, name, subscription, .. } = verdict;
     // The test makes the patch a patch of this very object; server-side apply would not look at the uid.
     let patch = json!([
         {"op": "test", "path": "/metadata/uid", "value": &*subscription.uid},
         {"op": "add", "path": "/status", "value": status},
     ]);
-    let address = format!(
-        "/apis/{GROUP}/{VERSION}/namespaces/{namespace}/webhooksubscriptions/{name}/status?fieldManager=changehook"
-    );
+    let place = match kind {
+        SubscriptionKind::Namespaced => format!("namespaces/{namespace}/"),
+        SubscriptionKind::Cluster => String::new(),
+    };
+    let plural = kind.plural();
+    let address = format!("/apis/{GROUP}/{VERSION}/{place}{plural}/{name}/status?fieldManager=changehook");
     let request = http::Request::patch(address)
         .header(CONTENT_TYPE, "application/json-patch+json")
         .body(serde_json::to_vec(&patch)?)?;

@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_secrets;
 mod bad_spec;
 mod bytes;
+mod cluster;
 mod coalescing;
 mod conditions;
 mod crash;

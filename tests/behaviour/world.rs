@@ -281,7 +281,7 @@ pub fn told_since(world: &World, name: &str, from: usize) -> Vec<(String, String
     all
 }
 
-fn merge(into: &mut Value, patch: Value) {
+pub fn merge(into: &mut Value, patch: Value) {
     match (into, patch) {
         (Value::Object(into), Value::Object(patch)) => {
             for (key, value) in patch {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use changehook::api::WebhookSubscription;
-use changehook::controller::validate::validate;
+use changehook::controller::validate::{validate, validate_namespaces};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -57,7 +57,14 @@ fn every_manifest_in_the_documentation_and_the_examples_is_what_it_claims_to_be(
     for (place, document) in manifests() {
         let of = |field: &str| document[field].as_str().unwrap_or_else(|| panic!("{place}: no {field}")).to_owned();
         match (of("apiVersion").as_str(), of("kind").as_str()) {
-            ("changehook.dev/v1alpha1", "WebhookSubscription") => {
+            ("changehook.dev/v1alpha1", kind @ ("WebhookSubscription" | "ClusterWebhookSubscription")) => {
+                let mut document = document.clone();
+                if kind == "ClusterWebhookSubscription" {
+                    let selector = document["spec"].as_object_mut().unwrap().remove("namespaceSelector");
+                    let selector = selector.map(|selector| serde_json::from_value(selector).unwrap());
+                    assert!(selector.is_none_or(|selector| validate_namespaces(&selector).is_ok()), "{place}");
+                    document["kind"] = "WebhookSubscription".into();
+                }
                 let checked = validate(&subscription(&document), |url| url.parse().map_err(|_| "no URL".to_owned()));
                 assert!(checked.is_ok(), "{place}: {:?}", checked.err());
                 // but for the one that stays within the cluster
@@ -84,7 +91,8 @@ fn every_manifest_in_the_documentation_and_the_examples_is_what_it_claims_to_be(
             }
             // what is not ours is looked at by tests/gitops
             ("mcp.example.com/v1alpha1", "MCPServer")
-            | ("v1", "ConfigMap" | "Service")
+            | ("v1", "ConfigMap" | "Service" | "ServiceAccount")
+            | ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding" | "Role" | "RoleBinding")
             | ("apps/v1", "Deployment")
             | ("argoproj.io/v1alpha1", "Application")
             | ("source.toolkit.fluxcd.io/v1", "GitRepository")

@@ -104,3 +104,33 @@ async fn what_leaves_the_spec_as_it_is_needs_no_right_and_what_sends_elsewhere_d
     eventually(SOON, written).await.expect("the status can be written");
     succeeds(&site.as_user(&["delete", WRITER, "-n=shop", "whsub", "hook"], &json!({})).await);
 }
+
+#[tokio::test]
+async fn an_account_for_the_whole_cluster_is_one_of_the_operators_namespace() {
+    let site = guarded().await;
+    let cluster = "--resource=clusterwebhooksubscriptions.changehook.dev";
+    site.kubectl(&["create", "clusterrole", "cluster-writer", "--verb=get,create,update,patch", cluster]).await;
+    site.kubectl(&["create", "clusterrolebinding", "carol", "--clusterrole=cluster-writer", "--user=carol"]).await;
+    // an account of this name in a namespace of hers is another one
+    let act = ["--verb=impersonate", "--resource=serviceaccounts", "--resource-name=watcher"];
+    site.kubectl(&[&["create", "role", "carol", "-n=shop"], &act[..]].concat()).await;
+    site.kubectl(&["create", "rolebinding", "carol", "-n=shop", "--role=carol", "--user=carol"]).await;
+    let mut wide = subscription(Some("watcher"), "https://a.example/");
+    wide["kind"] = "ClusterWebhookSubscription".into();
+    wide["metadata"] = json!({"name": "wide"});
+    let refused = || async {
+        let text = site.applied("--as=carol", &wide).await.stderr;
+        if text.contains("carol may not act as ServiceAccount changehook-system/watcher") {
+            Ok(text)
+        } else {
+            Err(text)
+        }
+    };
+    let refused = eventually(SOON, refused).await.expect("the policy refuses it");
+    let (_, commands) = refused.trim().split_once("to allow it: ").expect("there are commands");
+    for command in commands.split(" && ") {
+        site.kubectl(&command.split_whitespace().skip(1).collect::<Vec<_>>()).await;
+    }
+    let accepted = || async { site.applied("--as=carol", &wide).await.status.success().then_some(()) };
+    eventually(SOON, accepted).await.expect("now it is accepted");
+}

@@ -112,3 +112,32 @@ async fn a_kind_that_is_not_installed_is_shown_in_its_place_and_the_other_is_cou
     assert!(screen.contains("Gone gone.example/v1: MISSING not found; install the kind"), "{screen}");
     assert!(screen.contains("ConfigMap v1: served, 0 selected"), "{screen}");
 }
+
+#[tokio::test]
+async fn one_of_the_whole_cluster_is_shown_with_what_it_refers_to_in_the_operators_namespace() {
+    let world = World::shared().await;
+    let name = format!("{}-wide", world.namespace);
+    let account = format!("{}-nobody", world.namespace);
+    let mut manifest = world.subscription("wide", json!({"serviceAccountName": account, "namespaceSelector": {}}));
+    manifest["kind"] = "ClusterWebhookSubscription".into();
+    manifest["metadata"] = json!({"name": name});
+    world.apply(&manifest.to_string()).await;
+    // without a namespace, that of the context, `default`, does not count
+    let look = async || {
+        let arguments = ["status", &name, "--cluster"];
+        let screen = kubectl_as(&world, world.plane().kubeconfig_path(), &arguments).await.stdout;
+        if screen.contains("ServiceAccountNotFound") { Ok(screen) } else { Err(screen) }
+    };
+    let screen = eventually(SOON, look).await.unwrap();
+    for part in [
+        format!("Subscription {name}   Ready: False"),
+        format!("ServiceAccount {account}: MISSING"),
+        "Secret signing: MISSING".to_owned(),
+        "-n changehook-system --from-literal".to_owned(),
+        "selected in all namespaces".to_owned(),
+    ] {
+        assert!(screen.contains(&part), "{part} is not in\n{screen}");
+    }
+    let screen = done(&world, &["status", &name, "--cluster"]).await;
+    assert!(screen.contains(&format!("secret generic signing -n {}", world.namespace)), "{screen}");
+}

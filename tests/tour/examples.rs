@@ -41,10 +41,14 @@ async fn every_manifest_is_taken_without_a_warning_and_every_subscription_gets_r
         } else {
             stage.succeeds(&format!("kubectl apply -f {path}")).await;
         }
-        let listed = stage.succeeds("kubectl get whsub -o json").await;
-        let listed: Value = serde_json::from_str(&listed).unwrap();
-        for object in listed["items"].as_array().unwrap() {
-            let name = object["metadata"]["name"].as_str().unwrap();
+        let mut listed: Vec<Value> = Vec::new();
+        for kind in ["whsub", "cwhsub"] {
+            let answer = stage.succeeds(&format!("kubectl get {kind} -o json")).await;
+            let mut answer: Value = serde_json::from_str(&answer).unwrap();
+            listed.append(answer["items"].as_array_mut().unwrap());
+        }
+        for object in &listed {
+            let (kind, name) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
             // two of them leave their Secret to the reader, and say so
             let secret = match name {
                 "deployments" => Some("deployments"),
@@ -54,7 +58,7 @@ async fn every_manifest_is_taken_without_a_warning_and_every_subscription_gets_r
             if let Some(secret) = secret {
                 stage.succeeds(&format!("kubectl create secret generic {secret} --from-literal=secret=s3cr3t")).await;
             }
-            stage.succeeds(&format!("kubectl wait --for=condition=Ready --timeout=50s whsub/{name}")).await;
+            stage.succeeds(&format!("kubectl wait --for=condition=Ready --timeout=50s {kind}/{name}")).await;
             subscriptions += 1;
         }
         files += 1;

@@ -184,11 +184,9 @@ impl Subscription {
             withdraw(slot, selection_change);
         }
         for (kind, interest) in kinds.into_iter().zip(interests) {
-            let edited = old
-                .interests
-                .iter()
-                .find(|other| other.gvk.group_kind() == *kind)
-                .is_some_and(|other| other.selector != interest.selector || other.namespace != interest.namespace);
+            let edited = old.interests.iter().find(|other| other.gvk.group_kind() == *kind).is_some_and(|other| {
+                !other.selector.chooses_as(&interest.selector) || other.namespace != interest.namespace
+            });
             if edited || broken(Rule::MovesAreNoEdits) {
                 self.desk.reselects.insert(Arc::clone(&kind));
             }

@@ -11,7 +11,7 @@ use crate::object::Gvk;
 use crate::retry::RetryPolicy;
 
 pub use policy::{Claims, Existing, OnExhausted, OnLoss, Policy, Requests, Scope, Witness};
-pub use selector::{LabelSelector, Operator, Requirement, Selector};
+pub use selector::{LabelSelector, Namespaces, Operator, Requirement, Selector};
 
 /// Who the plan belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

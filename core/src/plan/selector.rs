@@ -3,6 +3,7 @@
 //! Touches nothing. Invariant: label selectors mean exactly what they mean in Kubernetes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::object::Row;
 
@@ -13,6 +14,17 @@ pub struct Selector {
     pub labels: LabelSelector,
     /// By their names; empty for any name.
     pub names: BTreeSet<String>,
+    /// By their namespaces; `None` for any. Objects without one are not concerned.
+    pub namespaces: Option<Namespaces>,
+}
+
+/// Namespaces that were chosen by their labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespaces {
+    /// How. Another choice is an edit of the subscription; that the same one now chooses others is not.
+    pub chosen_by: LabelSelector,
+    /// Which ones.
+    pub names: Arc<BTreeSet<String>>,
 }
 
 /// A Kubernetes label selector: all of its conditions must hold; without any, everything matches.
@@ -51,12 +63,25 @@ pub enum Operator {
 impl Selector {
     /// Whether the row is wanted.
     pub fn matches(&self, row: &Row) -> bool {
-        (self.names.is_empty() || self.names.contains(&*row.name)) && self.labels.matches(&row.labels)
+        let Self { labels, names, namespaces } = self;
+        let within =
+            |namespace: &Arc<str>| namespaces.as_ref().is_none_or(|chosen| chosen.names.contains(&**namespace));
+        (names.is_empty() || names.contains(&*row.name))
+            && row.namespace.as_ref().is_none_or(within)
+            && labels.matches(&row.labels)
+    }
+
+    /// Whether a subscription that has the one instead of the other was edited.
+    pub fn chooses_as(&self, other: &Self) -> bool {
+        let Self { labels, names, namespaces } = self;
+        let how = |namespaces: &Option<Namespaces>| namespaces.as_ref().map(|chosen| chosen.chosen_by.clone());
+        *labels == other.labels && *names == other.names && how(namespaces) == how(&other.namespaces)
     }
 }
 
 impl LabelSelector {
-    fn matches(&self, labels: &BTreeMap<Box<str>, Box<str>>) -> bool {
+    /// Whether something with these labels is wanted.
+    pub fn matches(&self, labels: &BTreeMap<Box<str>, Box<str>>) -> bool {
         let equal = |(key, value): (&String, &String)| labels.get(key.as_str()).is_some_and(|has| **has == **value);
         self.match_labels.iter().all(equal) && self.expressions.iter().all(|expression| expression.matches(labels))
     }
@@ -133,6 +158,21 @@ mod tests {
             let matched = rows.map(|labels| selector.matches(&row("x", labels)));
             assert_eq!(matched, expected, "{expression:?}");
         }
+    }
+
+    #[test]
+    fn chosen_namespaces_bound_what_is_in_a_namespace_and_nothing_else() {
+        let chosen = |names: &[&str]| {
+            let names = Arc::new(names.iter().map(ToString::to_string).collect());
+            let namespaces = Some(Namespaces { chosen_by: LabelSelector::default(), names });
+            Selector { namespaces, ..Selector::default() }
+        };
+        let of_the_cluster = Row { namespace: None, ..row("x", &[]) };
+        for (names, inside) in [(["a", "b"].as_slice(), true), (&["b"], false), (&[], false)] {
+            assert_eq!(chosen(names).matches(&row("x", &[])), inside, "{names:?}");
+            assert!(chosen(names).matches(&of_the_cluster), "{names:?}");
+        }
+        assert!(chosen(&["a"]).chooses_as(&chosen(&[])) && !chosen(&["a"]).chooses_as(&Selector::default()));
     }
 
     #[test]

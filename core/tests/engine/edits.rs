@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use changehook_core::plan::Change::{New, Removed, Updated};
-use changehook_core::plan::ChangeTypes;
+use changehook_core::plan::{ChangeTypes, Interest, LabelSelector, Namespaces, Selector};
 use changehook_core::select::Seen;
 
 use crate::rig::{Rig, S, config_map, interest, named_interest, no_connection, ok, status, widget};
@@ -363,4 +365,43 @@ fn what_is_back_while_its_end_is_being_told_is_not_adopted_by_an_edit_not_even_a
         rig.run_for(2_000);
         assert_eq!(rig.told("a"), [(New, Some(1)), (Removed, None), (New, Some(1))], "{takeover}");
     }
+}
+
+fn in_namespaces(chosen_by: &LabelSelector, names: &[&str]) -> Vec<Interest> {
+    let names = Arc::new(names.iter().map(ToString::to_string).collect());
+    let namespaces = Some(Namespaces { chosen_by: chosen_by.clone(), names });
+    let selector = Selector { namespaces, ..Selector::default() };
+    vec![Interest { namespace: None, selector, ..interest(config_map()) }]
+}
+
+#[test]
+fn what_a_relabelled_namespace_takes_out_of_the_selection_is_removed_and_what_it_brings_back_is_new() {
+    let mut rig = Rig::new();
+    rig.script(|_| Some(ok()));
+    let labels = LabelSelector::default();
+    rig.edit(S, |plan| plan.interests = in_namespaces(&labels, &["team"]));
+    rig.synced(S, &config_map());
+    rig.run_for(2_000);
+    rig.show("a", 1);
+    rig.edit(S, |plan| plan.interests = in_namespaces(&labels, &[]));
+    deselected_by_edit(&mut rig, "a");
+    assert_eq!(rig.told("a"), [(New, Some(1)), (Removed, None)]);
+    rig.edit(S, |plan| plan.interests = in_namespaces(&labels, &["team"]));
+    let row = rig.row(&config_map(), "a", "a", 1);
+    rig.see_after_edit(S, &config_map(), "a", Seen::Selected(row));
+    assert_eq!(rig.told("a"), [(New, Some(1)), (Removed, None), (New, Some(1))]);
+}
+
+#[test]
+fn another_choice_of_namespaces_is_an_edit_and_silent_like_others() {
+    let mut rig = Rig::new();
+    rig.script(|_| Some(ok()));
+    rig.edit(S, |plan| plan.interests = in_namespaces(&LabelSelector::default(), &["team"]));
+    rig.synced(S, &config_map());
+    rig.run_for(2_000);
+    rig.show("a", 1);
+    let other = LabelSelector { match_labels: [("tier".to_owned(), "1".to_owned())].into(), expressions: Vec::new() };
+    rig.edit(S, |plan| plan.interests = in_namespaces(&other, &[]));
+    deselected_by_edit(&mut rig, "a");
+    assert_eq!(rig.told("a"), [(New, Some(1))]);
 }

@@ -79,7 +79,7 @@ impl Setup {
         let match_labels: BTreeMap<String, String> =
             if label.is_empty() { BTreeMap::new() } else { [(label.to_owned(), String::new())].into() };
         let labels = LabelSelector { match_labels, expressions: Vec::new() };
-        let selector = Selector { labels, names: BTreeSet::new() };
+        let selector = Selector { labels, names: BTreeSet::new(), namespaces: None };
         let interest =
             |name: u8| Interest { gvk: kind(name), namespace: Some("team".into()), selector: selector.clone() };
         Plan {

@@ -1,11 +1,12 @@
 //! Edits of a subscription: everything a plan says, and whether there is one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use changehook_core::object::Gvk;
 use changehook_core::plan::{
-    ChangeTypes, Claims, Existing, Interest, LabelSelector, OnExhausted, Plan, Policy, Scope, Selector, SubscriptionId,
-    Witness,
+    ChangeTypes, Claims, Existing, Interest, LabelSelector, Namespaces, OnExhausted, Plan, Policy, Scope, Selector,
+    SubscriptionId, Witness,
 };
 use changehook_core::retry::RetryPolicy;
 
@@ -15,17 +16,37 @@ use crate::endpoint::number_of;
 use crate::schedule::{Answer, Edit, Edits, Setup};
 use crate::world::World;
 
-/// Selects everything, what has the label x, or what has the label y.
-fn selector(choice: u8) -> Selector {
+/// Why a plan is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It is new to this leader.
+    Begins,
+    Edited,
+    /// The same choice of namespaces now chooses others.
+    Relabelled,
+}
+
+/// Everything, what has the label x, or what has the label y.
+fn labels(choice: u8) -> LabelSelector {
     let labels = ["x", "y"].get(usize::from(choice % 3)).map(|label| ((*label).to_owned(), String::new()));
     let match_labels: BTreeMap<String, String> = labels.into_iter().collect();
-    Selector { labels: LabelSelector { match_labels, expressions: Vec::new() }, names: BTreeSet::new() }
+    LabelSelector { match_labels, expressions: Vec::new() }
+}
+
+/// The namespace that has objects, or none.
+fn namespaces(with: bool) -> Namespaces {
+    Namespaces {
+        chosen_by: LabelSelector::default(),
+        names: Arc::new(with.then(|| TEAM.to_owned()).into_iter().collect()),
+    }
 }
 
 fn interest(number: usize, kind: &Gvk, choice: u8) -> Interest {
     // The third subscription watches all namespaces.
     let namespace = (number != 2).then(|| TEAM.into());
-    Interest { gvk: kind.clone(), namespace, selector: selector(choice) }
+    let namespaces = (number == 2).then(|| namespaces(true));
+    let selector = Selector { labels: labels(choice), names: BTreeSet::new(), namespaces };
+    Interest { gvk: kind.clone(), namespace, selector }
 }
 
 /// The first subscription selects everything, the second what has a label, the third one kind only.
@@ -61,7 +82,7 @@ pub fn plan(setup: &Setup, number: usize) -> Plan {
 
 impl World {
     /// The present leader is given a plan, as the operator's driver does it.
-    pub fn assign(&mut self, number: usize, edited: bool) {
+    pub fn assign(&mut self, number: usize, why: Why) {
         let at = self.leaders.len() - 1;
         let mut plan = self.plans[number].clone();
         plan.claims.witness = self.status[number].map(|sequence| Witness { sequence });
@@ -74,12 +95,12 @@ impl World {
             .collect();
         let leader = &mut self.leaders[at];
         let before = leader.sights[number].shown.clone();
-        let live = edited && leader.engine.view(self.now, &plan.id).is_some_and(|view| view.live);
+        let live = why == Why::Edited && leader.engine.view(self.now, &plan.id).is_some_and(|view| view.live);
         leader.engine.plan(self.now, plan.clone());
         leader.plans[number] = Some(plan.clone());
         let mut seen = std::mem::take(&mut self.seen);
         leader.selection.plan(&plan, &sources, &mut seen);
-        self.show(at, &mut seen, edited);
+        self.show(at, &mut seen, why != Why::Begins);
         self.seen = seen;
         let leader = &mut self.leaders[at];
         for (interest, source) in plan.interests.iter().zip(&sources) {
@@ -87,12 +108,12 @@ impl World {
                 leader.engine.conclude(self.now, &plan.id, &interest.gvk.group_kind(), &synced);
             }
         }
-        self.note_assignment(number, &plan, &before, live);
+        self.note_assignment(number, &plan, &before, live, why);
         self.pump(at);
     }
 
     /// Which objects an edit has silenced, and which it must not.
-    fn note_assignment(&mut self, number: usize, plan: &Plan, before: &[Option<bool>], live: bool) {
+    fn note_assignment(&mut self, number: usize, plan: &Plan, before: &[Option<bool>], live: bool, why: Why) {
         let leader = self.leaders.last_mut().expect("there always is a leader");
         let left: [bool; KINDS] =
             std::array::from_fn(|kind| plan.interests.iter().all(|interest| interest.gvk != *self.kinds[kind].gvk));
@@ -104,7 +125,7 @@ impl World {
             let track = endpoint.track(object);
             match is {
                 Some(is) => track.promised |= live && *was == Some(true) && is,
-                None if !self.setup.notify => track.silenced = Some(sequence),
+                None if !self.setup.notify && why != Why::Relabelled => track.silenced = Some(sequence),
                 None => {}
             }
         }
@@ -143,7 +164,7 @@ impl World {
             Edit::Secret => plan.config_hash += 1,
             Edit::Select { interest, choice } => {
                 let at = usize::from(interest) % plan.interests.len();
-                plan.interests[at].selector = selector(choice);
+                plan.interests[at].selector.labels = labels(choice);
             }
             Edit::Kinds { choice } => {
                 if plan.interests.len() == 2 {
@@ -151,6 +172,15 @@ impl World {
                 } else {
                     plan.interests.push(interest(number, &widget, choice));
                 }
+            }
+            Edit::Relabel if number == 2 => {
+                for chosen in plan.interests.iter_mut().filter_map(|interest| interest.selector.namespaces.as_mut()) {
+                    *chosen = namespaces(chosen.names.is_empty());
+                }
+                if told && self.there[number] {
+                    self.assign(number, Why::Relabelled);
+                }
+                return;
             }
             Edit::Host { choice } => plan.host = ["receiver", "backup", "third"][usize::from(choice % 3)].into(),
             Edit::Width { max_in_flight } => {
@@ -162,7 +192,7 @@ impl World {
             Edit::Changes { bits } if self.setup.change_types => {
                 plan.changes = ChangeTypes { new: bits & 1 != 0, updated: bits & 2 != 0, removed: bits & 4 != 0 };
             }
-            Edit::Changes { .. } => return,
+            Edit::Relabel | Edit::Changes { .. } => return,
             Edit::Resync { all } => {
                 self.requests += 1;
                 plan.policy.resync.request_id = Some(self.requests.to_string().into());
@@ -174,7 +204,7 @@ impl World {
             }
         }
         if told && self.there[number] {
-            self.assign(number, true);
+            self.assign(number, Why::Edited);
         }
     }
 
@@ -186,7 +216,7 @@ impl World {
             return;
         }
         if self.there[number] {
-            self.assign(number, false);
+            self.assign(number, Why::Begins);
             return;
         }
         let id = self.plans[number].id.clone();
@@ -224,7 +254,7 @@ impl World {
             let resumed = std::mem::take(&mut plan.suspended) | std::mem::take(&mut plan.held);
             let returned = !std::mem::replace(&mut self.there[number], true);
             if resumed || returned {
-                self.assign(number, !returned);
+                self.assign(number, if returned { Why::Begins } else { Why::Edited });
             }
             self.endpoints[number].answers = Answer::Fine;
         }
@@ -234,7 +264,7 @@ impl World {
         for number in 0..self.plans.len() {
             self.plans[number].changes = ChangeTypes::ALL;
             if self.there[number] {
-                self.assign(number, true);
+                self.assign(number, Why::Edited);
             }
         }
     }

@@ -240,6 +240,8 @@ pub enum Edit {
     Kinds {
         choice: u8,
     },
+    /// The namespace, so that the subscription that chooses namespaces by their labels chooses it no more, or again.
+    Relabel,
     Host {
         choice: u8,
     },
@@ -261,9 +263,12 @@ impl Edit {
     pub fn is_about_sending(self) -> bool {
         match self {
             Self::Suspend | Self::Hold | Self::Secret | Self::Host { .. } | Self::Width { .. } => true,
-            Self::Select { .. } | Self::Kinds { .. } | Self::Changes { .. } | Self::Resync { .. } | Self::Withdraw => {
-                false
-            }
+            Self::Select { .. }
+            | Self::Kinds { .. }
+            | Self::Relabel
+            | Self::Changes { .. }
+            | Self::Resync { .. }
+            | Self::Withdraw => false,
         }
     }
 }

@@ -4,6 +4,7 @@ use changehook_core::ledger::Entry;
 use changehook_core::object::Unreadable;
 
 use crate::cluster::KINDS;
+use crate::edits::Why;
 use crate::schedule::{Answer, Fate};
 use crate::world::World;
 
@@ -17,7 +18,7 @@ impl World {
         self.resume_everything();
         for number in 0..self.plans.len() {
             self.plans[number].config_hash += 1;
-            self.assign(number, true);
+            self.assign(number, Why::Edited);
         }
         self.settle();
         for plan in &self.plans {

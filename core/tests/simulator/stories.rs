@@ -252,7 +252,8 @@ fn selection_there_and_back(random: &mut Random, steps: &mut Vec<Step>) {
         hear(kind),
     ]);
     for turn in 0..2 + random.below(3) {
-        let edit = match random.below(5) {
+        let edit = match random.below(6) {
+            5 => Edit::Relabel,
             0 => Edit::Kinds { choice: random.byte() % 3 },
             1 => Edit::Changes { bits: random.byte() % 8 },
             _ => Edit::Select { interest: random.byte() % 2, choice: (turn as u8 + name) % 3 },

@@ -6,6 +6,7 @@ use changehook_core::plan::OnLoss;
 
 use crate::cluster::{KINDS, Kind};
 use crate::durable::Outcome;
+use crate::edits::Why;
 use crate::schedule::{Answer, Fate, Step};
 use crate::world::World;
 
@@ -123,7 +124,7 @@ impl World {
         }
         for number in 0..self.plans.len() {
             if self.there[number] {
-                self.assign(number, false);
+                self.assign(number, Why::Begins);
             }
         }
         let known = self.plans.iter().zip(&self.there).filter(|(_, there)| **there).map(|(plan, _)| plan.id.clone());

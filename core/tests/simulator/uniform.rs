@@ -154,7 +154,8 @@ fn fate(random: &mut Random) -> Fate {
 
 fn edit(random: &mut Random) -> Edit {
     let choice = random.byte() % 3;
-    match random.below(13) {
+    match random.below(14) {
+        13 => Edit::Relabel,
         12 => Edit::Resync { all: random.one_in(2) },
         0 => Edit::Suspend,
         1 => Edit::Hold,

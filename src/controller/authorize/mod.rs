@@ -1,6 +1,7 @@
 //! May a subscription's ServiceAccount read what the subscription names? Asked of the API server, remembered for minutes.
 //!
-//! Touches the API server: create of LocalSubjectAccessReviews, get of ServiceAccounts, discovery. Invariants: without an
+//! Touches the API server: create of LocalSubjectAccessReviews and, for what is asked about the whole cluster,
+//! SubjectAccessReviews, get of ServiceAccounts, discovery. Invariants: without an
 //! answer nothing is permitted; reviews under way are bounded and so is what is remembered; what an answer means is
 //! decided by [`permit`](mod@permit), which holds no clock.
 //!
@@ -29,8 +30,9 @@ use tokio::sync::Semaphore;
 
 use self::answers::Answers;
 use self::permit::{Finding, permit};
-use self::question::{Collection, Question, questions};
+use self::question::{Collection, Question, Within, questions};
 use self::review::{ReviewError, review};
+use super::assign::Reach;
 use super::metrics::{Metrics, Reviewed};
 use super::validate::Valid;
 use crate::watch::{Served, Sources};
@@ -97,12 +99,20 @@ impl Authorizer {
 
     /// Whether the account may read all that the spec names. `fresh`: what was allowed a while ago does not do, because
     /// the spec is new.
-    pub(super) async fn ask(&self, account: &Account, valid: &Valid, fresh: bool) -> Answered {
+    pub(super) async fn ask(&self, account: &Account, reach: &Reach, valid: &Valid, fresh: bool) -> Answered {
+        let within = match reach {
+            Reach::Namespace(_) => Within::Namespace,
+            Reach::Cluster(_) => Within::Cluster,
+        };
         let mut collections = Vec::new();
+        if let Reach::Cluster(Some(_)) = reach {
+            // What is selected tells how namespaces are labelled.
+            collections.push(Collection { group: String::new(), plural: "namespaces".to_owned(), within });
+        }
         let (mut unasked, mut unknown) = (Vec::new(), None);
         for (gvk, served) in join_all(valid.resources.iter().map(|resource| self.name(&resource.gvk))).await {
             match served {
-                Served::As(plural) => collections.push(Collection { group: gvk.group.clone(), plural }),
+                Served::As(plural) => collections.push(Collection { group: gvk.group.clone(), plural, within }),
                 Served::Nowhere => unasked.push(gvk.clone()),
                 Served::Unknown(message) => unknown = Some(message),
             }

@@ -85,7 +85,7 @@ pub(super) fn permit(account: &Account, findings: &[Finding], unserved: Option<S
 
 #[cfg(test)]
 mod tests {
-    use super::super::question::{Collection, Verb};
+    use super::super::question::{Collection, Verb, Within};
     use super::*;
 
     const NOW: u64 = 1_000_000;
@@ -95,7 +95,8 @@ mod tests {
     }
 
     fn list() -> Question {
-        let collection = Collection { group: String::new(), plural: "configmaps".to_owned() };
+        let collection =
+            Collection { group: String::new(), plural: "configmaps".to_owned(), within: Within::Namespace };
         Question::Collection(Verb::List, collection)
     }
 

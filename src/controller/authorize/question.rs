@@ -1,7 +1,7 @@
 //! What has to be asked for a spec.
 //!
-//! Touches nothing. Invariants: every kind is asked about by list and watch, every reference by its name, all in the
-//! subscription's own namespace; nothing is asked twice.
+//! Touches nothing. Invariants: every kind is asked about by list and watch, where the subscription sees it, every
+//! reference by its name, in the account's own namespace; nothing is asked twice.
 
 use std::collections::BTreeSet;
 
@@ -33,6 +33,15 @@ pub(super) struct Collection {
     /// Empty for the core group.
     pub group: String,
     pub plural: String,
+    pub within: Within,
+}
+
+/// Where objects of a kind are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Within {
+    /// In the account's own namespace.
+    Namespace,
+    Cluster,
 }
 
 impl Collection {
@@ -72,8 +81,9 @@ pub(super) enum Question {
 /// All that has to be allowed.
 pub(super) fn questions(collections: &[Collection], valid: &Valid) -> Vec<Question> {
     let verbs = [Verb::List, Verb::Watch];
+    let collections: BTreeSet<&Collection> = collections.iter().collect();
     let collections =
-        collections.iter().flat_map(|collection| verbs.map(|verb| Question::Collection(verb, collection.clone())));
+        collections.into_iter().flat_map(|collection| verbs.map(|verb| Question::Collection(verb, collection.clone())));
     let secrets: BTreeSet<String> = valid.secrets().iter().map(|used| used.key.name.clone()).collect();
     std::iter::once(Question::Exists).chain(collections).chain(secrets.into_iter().map(Question::Secret)).collect()
 }
@@ -104,8 +114,9 @@ mod tests {
         let subscription = serde_json::from_value(object).unwrap();
         let valid = validate(&subscription, |url| url.parse().map_err(|_| String::new())).unwrap();
         assert_eq!(valid.service_account, "watcher");
-        let core = Collection { group: String::new(), plural: "configmaps".to_owned() };
-        let apps = Collection { group: "apps".to_owned(), plural: "deployments".to_owned() };
+        let within = Within::Namespace;
+        let core = Collection { group: String::new(), plural: "configmaps".to_owned(), within };
+        let apps = Collection { group: "apps".to_owned(), plural: "deployments".to_owned(), within };
         assert_eq!(
             questions(&[core.clone(), apps.clone()], &valid),
             [

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::question::{Account, Question};
+use super::question::{Account, Question, Within};
 use crate::api::conditions::MAX_MESSAGE;
 
 /// What is said of an account that lacks these.
@@ -26,7 +26,13 @@ fn text(account: &Account, missing: &[&Question], shown: usize) -> String {
     let lacking: BTreeSet<String> = told
         .iter()
         .filter_map(|question| match question {
-            Question::Collection(verb, collection) => Some(format!("{} {}", verb.as_str(), collection.qualified())),
+            Question::Collection(verb, collection) => {
+                let place = match collection.within {
+                    Within::Namespace => "",
+                    Within::Cluster => " in the whole cluster",
+                };
+                Some(format!("{} {}{place}", verb.as_str(), collection.qualified()))
+            }
             Question::Secret(name) => Some(format!("get Secret {name}")),
             Question::Exists => None,
         })
@@ -39,34 +45,46 @@ fn text(account: &Account, missing: &[&Question], shown: usize) -> String {
 }
 
 fn commands(account: &Account, missing: &[&Question]) -> String {
-    let (mut resources, mut secrets) = (BTreeSet::new(), BTreeSet::new());
+    let (mut resources, mut everywhere, mut secrets) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for question in missing {
         match question {
-            Question::Collection(_, collection) => drop(resources.insert(collection.qualified())),
+            Question::Collection(_, collection) => {
+                let of = match collection.within {
+                    Within::Namespace => &mut resources,
+                    Within::Cluster => &mut everywhere,
+                };
+                of.insert(collection.qualified());
+            }
             Question::Secret(name) => drop(secrets.insert(name.as_str())),
             Question::Exists => {}
         }
     }
     let mut commands = Vec::new();
-    if !resources.is_empty() {
-        let list = resources.into_iter().collect::<Vec<_>>().join(",");
-        commands.extend(grant(account, &format!("--verb=list,watch --resource={list}")));
+    for (within, resources) in [(Within::Namespace, resources), (Within::Cluster, everywhere)] {
+        if !resources.is_empty() {
+            let list = resources.into_iter().collect::<Vec<_>>().join(",");
+            commands.extend(grant(account, within, &format!("--verb=list,watch --resource={list}")));
+        }
     }
     if !secrets.is_empty() {
         let names = secrets.into_iter().flat_map(|name| [" --resource-name=", name]).collect::<String>();
-        commands.extend(grant(account, &format!("--verb=get --resource=secrets{names}")));
+        commands.extend(grant(account, Within::Namespace, &format!("--verb=get --resource=secrets{names}")));
     }
     commands.join(" && ")
 }
 
-fn grant(account: &Account, flags: &str) -> [String; 2] {
+fn grant(account: &Account, within: Within, flags: &str) -> [String; 2] {
     let Account { namespace, name } = account;
     let mut hasher = DefaultHasher::new();
     (account, flags).hash(&mut hasher);
     let role = format!("changehook-{:08x}", hasher.finish() >> 32);
+    let (kind, place) = match within {
+        Within::Namespace => ("role", format!(" -n {namespace}")),
+        Within::Cluster => ("clusterrole", String::new()),
+    };
     [
-        format!("kubectl create role {role} -n {namespace} {flags}"),
-        format!("kubectl create rolebinding {role} -n {namespace} --role={role} --serviceaccount={namespace}:{name}"),
+        format!("kubectl create {kind} {role}{place} {flags}"),
+        format!("kubectl create {kind}binding {role}{place} --{kind}={role} --serviceaccount={namespace}:{name}"),
     ]
 }
 
@@ -80,7 +98,11 @@ mod tests {
     }
 
     fn on(verb: Verb, group: &str, plural: &str) -> Question {
-        Question::Collection(verb, Collection { group: group.to_owned(), plural: plural.to_owned() })
+        within(Within::Namespace, verb, group, plural)
+    }
+
+    fn within(within: Within, verb: Verb, group: &str, plural: &str) -> Question {
+        Question::Collection(verb, Collection { group: group.to_owned(), plural: plural.to_owned(), within })
     }
 
     #[test]
@@ -116,6 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_in_the_whole_cluster_is_granted_there() {
+        let missing =
+            [within(Within::Cluster, Verb::List, "", "nodes"), within(Within::Cluster, Verb::Watch, "", "nodes")];
+        let text = remedy(&account(), &missing.iter().collect::<Vec<_>>());
+        let (what, commands) = text.split_once("; to allow it: ").unwrap();
+        let all = "list nodes in the whole cluster, watch nodes in the whole cluster";
+        assert_eq!(what, format!("ServiceAccount shop/watcher may not {all}"));
+        let role = commands.split(' ').nth(3).unwrap();
+        let create = format!("kubectl create clusterrole {role} --verb=list,watch --resource=nodes");
+        let bind =
+            format!("kubectl create clusterrolebinding {role} --clusterrole={role} --serviceaccount=shop:watcher");
+        assert_eq!(commands, format!("{create} && {bind}"));
+    }
+
+    #[test]
     fn a_message_that_would_be_too_long_has_whole_commands_for_some_and_says_how_many_more_there_are() {
         let missing: Vec<Question> = (0..40).map(|n| Question::Secret(format!("a-rather-long-name-{n}"))).collect();
         let text = remedy(&account(), &missing.iter().collect::<Vec<_>>());
@@ -134,24 +171,25 @@ mod tests {
             let account = Account { namespace: "n".repeat(namespace), name: "s".repeat(name) };
             let kind = |n: usize| (format!("{n}{}", "p".repeat(62)), "g".repeat(other.min(250)));
             let rights = |n| {
+                let place = if n == 2 { Within::Cluster } else { Within::Namespace };
                 let (plural, group) = kind(n);
-                [on(Verb::List, &group, &plural), on(Verb::Watch, &group, &plural)]
+                [Verb::List, Verb::Watch].map(|verb| within(place, verb, &group, &plural))
             };
             let secrets: Vec<Question> =
                 (0..3).map(|n| Question::Secret(format!("{n}{}", "x".repeat(other - 1)))).collect();
             let kinds: Vec<Question> = (0..3).flat_map(rights).collect();
             let both = [kinds.clone(), secrets.clone()].concat();
-            for missing in [&kinds[..], &kinds[..2], &kinds[..1], &secrets, &secrets[..1], &both] {
+            for missing in [&kinds[..], &kinds[..2], &kinds[..1], &kinds[4..], &secrets, &secrets[..1], &both] {
                 let text = remedy(&account, &missing.iter().collect::<Vec<_>>());
                 assert!(text.len() <= MAX_MESSAGE, "{} bytes: {text}", text.len());
                 let (_, commands) = text.split_once("; to allow it: ").unwrap();
                 let commands: Vec<&str> = commands.split(" && ").collect();
                 for (n, command) in commands.iter().enumerate() {
                     let (start, end) = match n % 2 {
-                        0 => ("kubectl create role changehook-", None),
-                        _ => ("kubectl create rolebinding changehook-", Some(&account.name)),
+                        0 => ("role changehook-", None),
+                        _ => ("rolebinding changehook-", Some(&account.name)),
                     };
-                    assert!(command.starts_with(start), "{text}");
+                    assert!(command.starts_with("kubectl create ") && command.contains(start), "{text}");
                     assert!(end.is_none_or(|end| command.ends_with(&format!(":{end}"))), "{text}");
                 }
                 assert!(commands.len() >= 2 && commands.len().is_multiple_of(2), "{text}");

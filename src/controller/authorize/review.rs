@@ -1,19 +1,22 @@
 //! One question to the API server.
 //!
-//! Touches the API server. Invariants: bounded in time, waiting for its turn included; asked in the account's own
-//! namespace, so that a right in that namespace is all the operator needs; what goes wrong never counts as an answer.
+//! Touches the API server. Invariants: bounded in time, waiting for its turn included; what is about the account's own
+//! namespace is asked there, so that a right in that namespace is all the operator needs; what goes wrong never counts as
+//! an answer.
 
 use std::time::Duration;
 
-use k8s_openapi::api::authorization::v1::{LocalSubjectAccessReview, ResourceAttributes, SubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    LocalSubjectAccessReview, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
 use kube::api::{Api, PostParams};
-use kube::core::PartialObjectMeta;
+use kube::core::{ObjectMeta, PartialObjectMeta};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::question::{Account, Question};
+use super::question::{Account, Collection, Question, Within};
 
 /// For one answer, waiting for its turn included. The client itself has no deadline.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -22,11 +25,11 @@ const WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ReviewError {
     /// The operator may not ask.
-    #[error("changehook may not {what} in namespace {namespace}; grant its ServiceAccount that")]
+    #[error("changehook may not {what} in {place}; grant its ServiceAccount that")]
     Forbidden {
         /// Verb and resource.
         what: &'static str,
-        namespace: String,
+        place: String,
     },
     /// The API server answered with an error.
     #[error("failed to {what}: the API server answered {code}")]
@@ -56,9 +59,15 @@ pub(super) async fn review(
     account: &Account,
     question: &Question,
 ) -> Result<bool, ReviewError> {
-    let what = match question {
-        Question::Exists => "get serviceaccounts",
-        Question::Collection(_, _) | Question::Secret(_) => "create localsubjectaccessreviews",
+    let own = || format!("namespace {}", account.namespace);
+    let (what, place) = match question {
+        Question::Exists => ("get serviceaccounts", own()),
+        Question::Collection(_, Collection { within: Within::Cluster, .. }) => {
+            ("create subjectaccessreviews", "the whole cluster".to_owned())
+        }
+        Question::Collection(_, Collection { within: Within::Namespace, .. }) | Question::Secret(_) => {
+            ("create localsubjectaccessreviews", own())
+        }
     };
     let answer = async {
         let _permit = permits.acquire().await;
@@ -71,7 +80,7 @@ pub(super) async fn review(
                     resource: Some(collection.plural.clone()),
                     ..ResourceAttributes::default()
                 };
-                may(client, account, attributes).await
+                may(client, account, collection.within, attributes).await
             }
             Question::Secret(name) => {
                 let attributes = ResourceAttributes {
@@ -81,15 +90,13 @@ pub(super) async fn review(
                     name: Some(name.clone()),
                     ..ResourceAttributes::default()
                 };
-                may(client, account, attributes).await
+                may(client, account, Within::Namespace, attributes).await
             }
         }
     };
     match timeout(WITHIN, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-            Err(ReviewError::Forbidden { what, namespace: account.namespace.clone() })
-        }
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(ReviewError::Forbidden { what, place }),
         Ok(Err(kube::Error::Api(status))) => Err(ReviewError::Refused { what, code: status.code }),
         Ok(Err(_)) => Err(ReviewError::Unreachable { what }),
         Err(_) => Err(ReviewError::Timeout { what }),
@@ -106,19 +113,31 @@ async fn exists(client: &Client, account: &Account) -> Result<bool, kube::Error>
     }
 }
 
-async fn may(client: &Client, account: &Account, attributes: ResourceAttributes) -> Result<bool, kube::Error> {
-    let namespace = account.namespace.clone();
-    let review = LocalSubjectAccessReview {
-        metadata: kube::core::ObjectMeta { namespace: Some(namespace.clone()), ..kube::core::ObjectMeta::default() },
-        spec: SubjectAccessReviewSpec {
-            user: Some(account.user()),
-            groups: Some(account.groups().to_vec()),
-            resource_attributes: Some(ResourceAttributes { namespace: Some(namespace.clone()), ..attributes }),
-            ..SubjectAccessReviewSpec::default()
-        },
-        ..LocalSubjectAccessReview::default()
+async fn may(
+    client: &Client,
+    account: &Account,
+    within: Within,
+    attributes: ResourceAttributes,
+) -> Result<bool, kube::Error> {
+    let namespace = match within {
+        Within::Namespace => Some(account.namespace.clone()),
+        Within::Cluster => None,
     };
-    let api: Api<LocalSubjectAccessReview> = Api::namespaced(client.clone(), &namespace);
-    let answer = api.create(&PostParams::default(), &review).await?;
-    Ok(answer.status.is_some_and(|status| status.allowed && status.denied != Some(true)))
+    let spec = SubjectAccessReviewSpec {
+        user: Some(account.user()),
+        groups: Some(account.groups().to_vec()),
+        resource_attributes: Some(ResourceAttributes { namespace: namespace.clone(), ..attributes }),
+        ..SubjectAccessReviewSpec::default()
+    };
+    let status = if let Some(namespace) = namespace {
+        let metadata = ObjectMeta { namespace: Some(namespace.clone()), ..ObjectMeta::default() };
+        let review = LocalSubjectAccessReview { metadata, spec, ..LocalSubjectAccessReview::default() };
+        let api: Api<LocalSubjectAccessReview> = Api::namespaced(client.clone(), &namespace);
+        api.create(&PostParams::default(), &review).await?.status
+    } else {
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let api: Api<SubjectAccessReview> = Api::all(client.clone());
+        api.create(&PostParams::default(), &review).await?.status
+    };
+    Ok(status.is_some_and(|status| status.allowed && status.denied != Some(true)))
 }

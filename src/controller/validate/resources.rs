@@ -2,11 +2,11 @@
 //!
 //! Touches nothing. Invariant: what the operator itself writes while delivering cannot be selected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use changehook_core::object::Gvk;
 
-use super::{LabelRequirement, Problems, ValidResource, syntax};
+use super::{LabelRequirement, Problems, ValidLabels, ValidResource, syntax};
 use crate::api::GROUP;
 use crate::api::conditions::Reason;
 use crate::api::resources::{LabelOperator, LabelSelector, Resource};
@@ -26,12 +26,12 @@ pub(super) fn check(resources: &[Resource], problems: &mut Problems) -> Vec<Vali
                 "must name each kind once, whatever its version; merge the entries of the same group and kind";
             problems.invalid(&path, message);
         }
-        let (match_labels, expressions) = match &resource.label_selector {
+        let labels = match &resource.label_selector {
             Some(labels) => selector(&format!("{path}.labelSelector"), labels, problems),
-            None => Default::default(),
+            None => ValidLabels::default(),
         };
         let names = names(&format!("{path}.names"), &resource.names, problems);
-        checked.push(ValidResource { gvk, match_labels, expressions, names });
+        checked.push(ValidResource { gvk, labels, names });
     }
     checked
 }
@@ -70,11 +70,7 @@ fn names(path: &str, names: &[String], problems: &mut Problems) -> BTreeSet<Stri
     unique
 }
 
-fn selector(
-    path: &str,
-    selector: &LabelSelector,
-    problems: &mut Problems,
-) -> (BTreeMap<String, String>, Vec<LabelRequirement>) {
+pub(super) fn selector(path: &str, selector: &LabelSelector, problems: &mut Problems) -> ValidLabels {
     let (labels, expressions) = (&selector.match_labels, &selector.match_expressions);
     if labels.len() > 32 {
         problems.invalid(format!("{path}.matchLabels"), "must have at most 32 labels");
@@ -86,7 +82,7 @@ fn selector(
         label_key(&format!("{path}.matchLabels"), key, problems);
         label_value(&format!("{path}.matchLabels"), &value.0, problems);
     }
-    let requirements = expressions
+    let expressions = expressions
         .iter()
         .enumerate()
         .map(|(index, wanted)| {
@@ -114,7 +110,8 @@ fn selector(
             }
         })
         .collect();
-    (labels.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect(), requirements)
+    let match_labels = labels.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect();
+    ValidLabels { match_labels, expressions }
 }
 
 fn label_key(path: &str, key: &str, problems: &mut Problems) {

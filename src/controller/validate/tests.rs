@@ -77,8 +77,8 @@ fn every_part_of_the_spec_comes_out_checked() {
     assert_eq!(valid.retry.retry_statuses, BTreeSet::from([429]));
     let pod = &valid.resources[0];
     assert_eq!(pod.names, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
-    assert_eq!(pod.match_labels["app"], "x");
-    assert_eq!(pod.expressions[0].operator, LabelOperator::In);
+    assert_eq!(pod.labels.match_labels["app"], "x");
+    assert_eq!(pod.labels.expressions[0].operator, LabelOperator::In);
 }
 
 #[test]
