@@ -64,6 +64,24 @@ fn every_setting_has_an_environment_name() {
 }
 
 #[test]
+fn a_proxy_for_the_api_server_that_cannot_be_used_is_told_by_the_variable_that_names_it_and_without_its_password() {
+    let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+    let text = "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n\
+                clusters: [{name: a, cluster: {server: 'https://api.corp.invalid'}}]\nusers: [{name: a, user: {}}]\n";
+    std::fs::write(kubeconfig.path(), text).unwrap();
+    let path = kubeconfig.path().to_str().unwrap();
+    for (proxy, says) in [
+        ("socks5://user:hush@proxy.corp.invalid:1080", "failed to use the proxy that HTTPS_PROXY names: its scheme is"),
+        ("http://user:hush hush@proxy", "the proxy to its API server is no URL; correct HTTPS_PROXY"),
+    ] {
+        let output = changehook(&["operator"], &[("CHANGEHOOK_KUBECONFIG", path), ANY_PORT, ("HTTPS_PROXY", proxy)]);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(says) && !text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
 fn an_environment_variable_that_is_set_but_empty_counts_as_not_set() {
     let empty = [
         "CHANGEHOOK_NAMESPACE",

@@ -422,7 +422,10 @@ fn every_request_to_an_endpoint_goes_through_one_client_that_is_built_in_one_pla
         ("TcpSocket", &[]),
         ("UdpSocket", &[]),
         ("reqwest :: get", &[]),
-        ("hyper_util", &[]),
+        ("hyper_util", &["src/proxy.rs"]),
+        // what it takes from there says which hosts NO_PROXY excepts, and sends nothing
+        ("hyper_util :: client :: proxy :: matcher", &["src/proxy.rs"]),
+        ("client :: legacy", &[]),
         ("lookup_host", &["src/delivery/resolver.rs"]),
         ("ToSocketAddrs", &[]),
     ] {

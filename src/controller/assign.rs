@@ -17,6 +17,7 @@ use super::validate::{
 use crate::api::SubscriptionStatus;
 use crate::delivery::driver::Assignment;
 use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method, SigningKeys, Target};
+use crate::delivery::tls::Fingerprint;
 
 /// What a subscription can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(super) struct Found {
     pub unasked: Vec<SourceId>,
     /// Of everything that was read, Services included.
     pub secrets_hash: u64,
+    /// Of the TLS settings.
+    pub tls_content: Option<Fingerprint>,
     /// Where requests go, as it may be shown.
     pub host: Option<String>,
     /// Nothing may be sent.
@@ -50,7 +53,7 @@ pub(super) fn assign(
     valid: Valid,
     found: Found,
 ) -> Assignment {
-    let Found { sources, unasked, secrets_hash, host, held } = found;
+    let Found { sources, unasked, secrets_hash, tls_content, host, held } = found;
     let Valid { suspended, service_account: _, resources, changes, endpoint, signing, retry, max_bytes, policy } =
         valid;
     let ValidEndpoint { target, tls, method, headers, timeout, max_in_flight } = endpoint;
@@ -64,6 +67,7 @@ pub(super) fn assign(
             ValidTarget::Service(service) => Target::Service { service, host },
         },
         tls,
+        tls_content,
         method: if method == http::Method::PUT {
             Method::Put
         } else if method == http::Method::PATCH {
@@ -176,8 +180,19 @@ pub(super) fn secret_key(SecretKey { name, key }: SecretKey) -> endpoint::Secret
 /// Changes when anything does that could make a refused request succeed. That the hasher may change with the compiler
 /// costs one release of what is parked, no more.
 fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
-    let Endpoint { target, tls, method, headers, timeout, signing, namespace, max_bytes, retry_status_codes } =
-        endpoint;
+    // What the TLS settings hold is in the hash of the Secrets.
+    let Endpoint {
+        target,
+        tls,
+        tls_content: _,
+        method,
+        headers,
+        timeout,
+        signing,
+        namespace,
+        max_bytes,
+        retry_status_codes,
+    } = endpoint;
     let mut hasher = DefaultHasher::new();
     match target {
         Target::Url(url) => url.as_str().hash(&mut hasher),

@@ -35,6 +35,8 @@ pub(super) struct References {
     /// Of everything that was read; `None` if something could not be.
     pub secrets_hash: Option<u64>,
     pub standing: Standing,
+    /// Of the TLS settings.
+    pub tls_content: Option<Fingerprint>,
     /// Where requests go, as it may be shown; `None` if that could not be read.
     pub host: Option<String>,
     /// Nothing may be sent.
@@ -54,6 +56,7 @@ pub(super) async fn dereference(
         handles: Vec::new(),
         sources: Vec::new(),
         secrets_hash: None,
+        tls_content: None,
         host: match &valid.endpoint.target {
             ValidTarget::Url(url) => Some(shown_host(url)),
             ValidTarget::Secret(_) | ValidTarget::Service(_) => None,
@@ -121,6 +124,7 @@ pub(super) async fn dereference(
         None => {}
         Some(Ok(Trusted { fingerprint, ending })) => {
             fingerprint.hash(&mut hasher);
+            found.tls_content = Some(fingerprint);
             found.remarks.extend(ending);
         }
         Some(Err(error)) => {
@@ -414,6 +418,7 @@ mod tests {
             handles: Vec::new(),
             sources: Vec::new(),
             secrets_hash: None,
+            tls_content: None,
             host: None,
             standing: Standing::Sound,
             held: false,

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | whose subscriptions there are | `feed` | the API server: watches of our own kinds |
 //! | which namespaces there are | `namespaces` | the API server: a watch of Namespaces' metadata |
-//! | who is to be looked at, and when | `roster`, `hearers`, `queue` | – |
+//! | who is to be looked at, and when | `roster`, `hearers`, `queue`, `patience` | – |
 //! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
 //! | authorize | `authorize` | the API server: what the subscription's ServiceAccount may read |
@@ -22,6 +22,7 @@ mod feed;
 mod hearers;
 mod metrics;
 mod namespaces;
+mod patience;
 mod queue;
 mod read;
 mod reconcile;

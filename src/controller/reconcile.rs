@@ -145,7 +145,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
         Ok(passed) => passed,
         Err(standing) => return refused(standing, valid.suspended),
     };
-    let References { handles, sources, secrets_hash, host, standing, held, mut remarks } =
+    let References { handles, sources, secrets_hash, tls_content, host, standing, held, mut remarks } =
         dereference(context, home, &choice.reach, &valid, &before.sources).await;
     let standing = worst(standing, choice.standing);
     remarks.extend(choice.remark);
@@ -161,7 +161,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
     let unasked = kinds.filter(|(resource, _)| passed.unasked.contains(&resource.gvk));
     let unasked = unasked.map(|(_, source)| source.clone()).collect();
     let hash = secrets_hash.unwrap_or_default();
-    let found = Found { sources, unasked, secrets_hash: hash, host: host.clone(), held };
+    let found = Found { sources, unasked, secrets_hash: hash, tls_content, host: host.clone(), held };
     let mut assignment = assign(id, shown.generation(), home, &choice.reach, valid, found);
     assignment.plan.claims = before.claims.clone().unwrap_or_else(|| claims(&verdict.before));
     if let (None, Some(before)) = (secrets_hash, before.config_hash) {

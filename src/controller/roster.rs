@@ -2,9 +2,9 @@
 //!
 //! Touches the API server through its feed. Invariants: a subscription that is gone is removed
 //! from the driver and the status whether its deletion was seen or not; looks are bounded; what happens during a look
-//! leads to another one; one that waits for something is looked at again after 1, 2, 4 … 30 s, or at once when its
-//! watch source or the driver says so, and every one is looked at now and then; what is in force keeps its watches, so
-//! that no deletion is missed while a spec is broken.
+//! leads to another one; one that waits for something is looked at again after a while ([`patience`](super::patience)), or
+//! at once when its watch source or the driver says so, and every one is looked at now and then; what is in force keeps
+//! its watches, so that no deletion is missed while a spec is broken.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,13 +21,14 @@ use kube::core::{DynamicObject, ObjectMeta};
 use kube::runtime::watcher::Event;
 use kube::{Client, ResourceExt};
 use tokio::sync::mpsc;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
 use super::feed::{Place, feed};
 use super::hearers::Hearers;
 use super::namespaces::Namespaces;
+use super::patience::Patience;
 use super::queue::Queue;
 use super::read::{Shown, read};
 use super::reconcile::{Before, Context, Look, look};
@@ -38,10 +39,6 @@ use crate::watch::SourceHandle;
 
 /// Looks under way at once.
 const LOOKS: usize = 16;
-/// The longest wait between two looks at a subscription that something is missing for.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The first one.
-const IMPATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at a subscription that lacks nothing, give or take a fifth: a Secret may go without a word, and so
 /// may a right.
 const STEADY: Duration = Duration::from_mins(5);
@@ -87,7 +84,7 @@ struct Entry {
     looking: Option<u64>,
     /// Something happened while it was being looked at.
     again: bool,
-    patience: Duration,
+    patience: Patience,
     timer: Option<delay_queue::Key>,
 }
 
@@ -231,7 +228,7 @@ impl Roster {
             if before.asks_the_same_as(&shown) {
                 return Ok(());
             }
-            entry.patience = IMPATIENCE;
+            entry.patience = Patience::default();
             self.hearers.remove(&id, &before);
         } else {
             let entry = Entry {
@@ -241,7 +238,7 @@ impl Roster {
                 handles: Vec::new(),
                 looking: None,
                 again: false,
-                patience: IMPATIENCE,
+                patience: Patience::default(),
                 timer: None,
             };
             self.entries.insert(id.clone(), entry);
@@ -296,8 +293,12 @@ impl Roster {
         if std::mem::take(&mut entry.again) {
             self.queue.push(id.clone());
         }
-        let wait = if again { entry.patience } else { within.into_iter().chain([steady(&id)]).min().unwrap_or(STEADY) };
-        entry.patience = if again { (entry.patience * 2).min(PATIENCE) } else { IMPATIENCE };
+        let wait = if again {
+            spread(&id, entry.patience.wait(&verdict.standing, Instant::now()))
+        } else {
+            entry.patience = Patience::default();
+            within.into_iter().chain([spread(&id, STEADY)]).min().unwrap_or(STEADY)
+        };
         entry.timer = Some(self.timers.insert(id.clone(), wait));
         tracing::debug!(
             namespace = verdict.namespace,
@@ -361,10 +362,10 @@ fn id(metadata: &ObjectMeta) -> SubscriptionId {
     SubscriptionId { uid: metadata.uid.as_deref().unwrap_or_default().into() }
 }
 
-/// [`STEADY`], spread by who it is, so that not all are looked at together.
-fn steady(id: &SubscriptionId) -> Duration {
+/// `wait`, give or take a fifth by who it is, so that not all are looked at together.
+fn spread(id: &SubscriptionId, wait: Duration) -> Duration {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
     let permille = u32::try_from(800 + hasher.finish() % 400).unwrap_or(1000);
-    STEADY * permille / 1000
+    wait * permille / 1000
 }

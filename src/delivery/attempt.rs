@@ -26,7 +26,7 @@ use super::endpoint::{Endpoint, HeaderSource, SigningKeys, Target, reserved};
 use super::fault;
 use super::secrets::{SecretError, Secrets};
 use super::services::{ServiceError, Services};
-use super::tls::{self, TlsError};
+use super::tls::{self, Fingerprint, TlsError};
 use super::url::shown_host;
 
 const X_SIGNATURE_256: HeaderName = HeaderName::from_static("x-signature-256");
@@ -59,7 +59,7 @@ pub struct Courier {
 pub struct Attempted {
     /// How it ended.
     pub outcome: Outcome,
-    /// It went to another host than the endpoint is known by: the Secret with its URL was edited.
+    /// It went to another host than the endpoint is known by, or with other certificates: a Secret was edited.
     pub moved: bool,
 }
 
@@ -69,8 +69,15 @@ struct Way {
     url: Url,
     /// Where the URL's host is another one's name for the sake of its certificate.
     host: Option<HeaderValue>,
+    found: Found,
+}
+
+/// What the controller should know, or it has to look again.
+struct Found {
     /// See [`Target::host`].
-    shown: String,
+    host: String,
+    /// See [`Endpoint::tls_content`].
+    tls_content: Option<Fingerprint>,
 }
 
 /// Why no request was started.
@@ -128,8 +135,8 @@ impl Courier {
     /// Tells `endpoint` of `event`, once.
     pub async fn attempt(&self, endpoint: &Endpoint, event: &Event) -> Attempted {
         match self.request(endpoint, event).await {
-            Ok((client, request, shown)) => {
-                let moved = endpoint.target.host() != Some(shown);
+            Ok((client, request, Found { host, tls_content })) => {
+                let moved = endpoint.target.host() != Some(host) || endpoint.tls_content != tls_content;
                 Attempted { outcome: self.send(&client, endpoint, request).await, moved }
             }
             Err(not_started) => Attempted { outcome: not_started.outcome(), moved: false },
@@ -163,8 +170,8 @@ impl Courier {
         &self,
         endpoint: &Endpoint,
         event: &Event,
-    ) -> Result<(Client, reqwest::Request, String), NotStarted> {
-        let Way { client, url, host, shown } = self.way(endpoint).await?;
+    ) -> Result<(Client, reqwest::Request, Found), NotStarted> {
+        let Way { client, url, host, found } = self.way(endpoint).await?;
         let mut headers = self.own_headers(endpoint).await?;
         let mut keys = Vec::new();
         if let Some(SigningKeys { present, previous }) = &endpoint.signing {
@@ -188,7 +195,7 @@ impl Courier {
         *request.headers_mut() = headers;
         *request.timeout_mut() = Some(endpoint.timeout);
         *request.body_mut() = Some(rendered.body.into());
-        Ok((client, request, shown))
+        Ok((client, request, found))
     }
 
     /// Where to, and by which client. The first gate, again: a literal address never gets to the resolver.
@@ -214,30 +221,33 @@ impl Courier {
                 (url, Reach::Address(service.host(namespace), found.address))
             }
         };
-        let shown = shown_host(&url);
+        let found = |tls_content| Found { host: shown_host(&url), tls_content };
         let secure = url.scheme() == "https";
         let Some(settings) = &endpoint.tls else {
             if reach == Reach::Names {
-                return Ok(Way { client: self.clients.shared().clone(), url, host: None, shown });
+                let found = found(None);
+                return Ok(Way { client: self.clients.shared().clone(), url, host: None, found });
             }
             let place = Place { reach, tls: secure, settings: None };
             let client = self.clients.to(&place, None, Instant::now()).map_err(NotStarted::Client)?;
-            return Ok(Way { client, url, host: None, shown });
+            let found = found(None);
+            return Ok(Way { client, url, host: None, found });
         };
         if !secure {
             return Err(NotStarted::Tls(TlsError::NotHttps));
         }
         let texts = tls::read(&self.secrets, &self.configs, namespace, settings).await.map_err(NotStarted::Tls)?;
+        let found = found(Some(texts.fingerprint));
         let (url, reach, host) = match &settings.server_name {
             None => (url, reach, None),
             Some(name) => {
                 let (url, reach) = renamed(url, reach, name).ok_or(NotStarted::Tls(TlsError::Unusable))?;
-                (url, reach, Some(ours(&shown)?))
+                (url, reach, Some(ours(&found.host)?))
             }
         };
         let place = Place { reach, tls: true, settings: Some(texts.fingerprint) };
         let client = self.clients.to(&place, Some(&texts), Instant::now()).map_err(NotStarted::Client)?;
-        Ok(Way { client, url, host, shown })
+        Ok(Way { client, url, host, found })
     }
 
     /// The subscription's own headers. Reserved ones are refused by validation; one that got past it stays out.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+use super::tls::Fingerprint;
 use super::url::shown_host;
 
 /// One subscription's endpoint, valid: made by the controller from a subscription it accepted.
@@ -18,6 +19,9 @@ pub struct Endpoint {
     pub target: Target,
     /// Its own TLS settings.
     pub tls: Option<TlsTarget>,
+    /// What the controller found in them. An attempt that finds something else goes on with that, and has the controller
+    /// look again.
+    pub tls_content: Option<Fingerprint>,
     /// How.
     pub method: Method,
     /// The subscription's own headers; ours win over them.
@@ -55,6 +59,7 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("target", &self.target)
             .field("tls", &self.tls)
+            .field("tls_content", &self.tls_content)
             .field("method", &self.method)
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
@@ -294,6 +299,7 @@ mod tests {
         Endpoint {
             target: Target::Url(Url::parse(url).unwrap()),
             tls: None,
+            tls_content: None,
             method: Method::Post,
             headers: vec![
                 HeaderEntry {

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::iter;
 use std::time::Duration;
 
+use changehook_core::address::Refused;
 use changehook_core::outcome::{Class, Failure, Reason};
 use rustls::CertificateError;
 
@@ -59,15 +60,34 @@ pub fn classify(error: &reqwest::Error, timeout: Duration, tls: bool) -> Failure
 
 fn unresolved(error: &ResolveError) -> Failure {
     match error {
-        // Which address it was is for the operator's log, not for a tenant: names inside the cluster are not theirs
-        // to resolve.
-        ResolveError::Refused(_) => endpoint(
-            Reason::AddressRefused,
-            "the endpoint's name resolves to an address that may not be dialled; whoever runs changehook can open \
-             ranges with --allow-cidr",
-        ),
+        // Which address it was, or which range, is for the operator's log, not for a tenant: names inside the cluster are
+        // not theirs to resolve.
+        ResolveError::Refused(refused) => endpoint(Reason::AddressRefused, refused_message(refused)),
         ResolveError::Lookup(_) => endpoint(Reason::DnsFailed, "the endpoint's name could not be resolved"),
         ResolveError::Empty => endpoint(Reason::DnsFailed, "the endpoint's name has no address"),
+    }
+}
+
+/// Which gate it was, and what opens it, if anything does.
+fn refused_message(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::Private { .. } => {
+            "the endpoint's name resolves to a private address; whoever runs changehook can open its range with \
+             --allow-cidr, and a Service of this namespace is reached by spec.endpoint.service"
+        }
+        Refused::Forbidden { .. } => {
+            "the endpoint's name resolves to an address that is forbidden as such (loopback, link-local, cloud metadata \
+             and the like); correct its DNS record: only an --allow-cidr of changehook within that very block opens it"
+        }
+        Refused::Denied { .. } => {
+            "the endpoint's name resolves to the cluster's API server or to changehook itself; correct its DNS record: \
+             only an --allow-cidr of changehook that names exactly this address opens it"
+        }
+        Refused::Excluded { .. } => {
+            "the endpoint's name resolves to an address that a --deny-cidr of changehook excludes, and no --allow-cidr \
+             opens it; whoever runs changehook can change that range, or use another endpoint"
+        }
+        Refused::NoAddress => "the endpoint's name has no address",
     }
 }
 
@@ -90,7 +110,10 @@ fn tls_message(error: &rustls::Error) -> &'static str {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "the endpoint's TLS certificate is for another name"
             }
-            CertificateError::UnknownIssuer => "the endpoint's TLS certificate is signed by an unknown authority",
+            // one of the same name, with another key: so does a CA that was made anew look
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "the endpoint's TLS certificate is signed by an unknown authority"
+            }
             CertificateError::Revoked => "the endpoint's TLS certificate is revoked",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 "the endpoint's TLS certificate is not for servers"

@@ -289,6 +289,7 @@ pub(crate) fn endpoint(url: &str) -> Endpoint {
     Endpoint {
         target: Target::Url(url.parse().unwrap()),
         tls: None,
+        tls_content: None,
         method: Method::Post,
         headers: Vec::new(),
         timeout: Duration::from_secs(10),

@@ -1,6 +1,6 @@
 //! The API server, as the user: one bounded request at a time, with the user's rights and nothing more.
 //!
-//! Touches the kubeconfig and the API server. Invariants: every call has a timeout; nothing is retried; no error shows a
+//! Touches the kubeconfig, what the environment says of proxies, and the API server. Invariants: every call has a timeout; nothing is retried; no error shows a
 //! byte of a kubeconfig that could not be read.
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use kube::{Client, Config};
 use serde_json::Value;
 
 use super::cli::Connection;
+use crate::proxy::{self, ProxyError};
 
 const CALL: Duration = Duration::from_secs(15);
 const AGENT: http::HeaderValue =
@@ -23,6 +24,9 @@ pub enum ClusterError {
     /// The kubeconfig.
     #[error("failed to use the kubeconfig: {0}; see --kubeconfig and --context")]
     Kubeconfig(String),
+    /// The proxy on the way there.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The connection's setting up.
     #[error("failed to set up the connection to the API server")]
     Build(#[source] kube::Error),
@@ -105,6 +109,7 @@ impl Cluster {
             }
             (None, Some(_)) => Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))?,
         };
+        proxy::settle(&mut config, |name| std::env::var(name).ok())?;
         config.default_retry = false;
         config.connect_timeout = Some(CALL);
         config.read_timeout = Some(CALL);
@@ -151,6 +156,6 @@ fn unusable(error: &KubeconfigError) -> ClusterError {
     ClusterError::Kubeconfig(match error {
         KubeconfigError::Parse(_) => "it is not a valid kubeconfig".to_owned(),
         KubeconfigError::ReadConfig(why, path) => format!("{}: {why}", path.display()),
-        other => other.to_string(),
+        other => proxy::unread(other).map_or_else(|| other.to_string(), str::to_owned),
     })
 }

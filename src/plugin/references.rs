@@ -122,6 +122,7 @@ fn told(error: &ClusterError, remedy: &str) -> (State, String) {
             (State::Forbidden, format!("you may not look, which says nothing about the operator: {message}"))
         }
         ClusterError::Kubeconfig(_)
+        | ClusterError::Proxy(_)
         | ClusterError::Build(_)
         | ClusterError::Conflict { .. }
         | ClusterError::Refused { .. }

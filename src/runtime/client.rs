@@ -1,6 +1,6 @@
 //! The client of the API server.
 //!
-//! Touches the kubeconfig or the service account's files. Invariants: nothing is retried below the caller, who knows
+//! Touches the kubeconfig or the service account's files, and what the environment says of proxies. Invariants: nothing is retried below the caller, who knows
 //! what a request means; reading has no timeout, because watches wait, so every other call needs one around it; no
 //! error shows a byte of a kubeconfig that could not be read.
 
@@ -14,6 +14,7 @@ use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigEr
 use kube::{Client, Config};
 
 use super::leader::{Lease, guard};
+use crate::proxy::{self, ProxyError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bounds one stalled write, not a request.
@@ -34,6 +35,9 @@ pub enum ClientError {
     /// Nothing says where the API server is.
     #[error("failed to find an API server; use --kubeconfig, or run in a pod with a service account: {0}")]
     Infer(String),
+    /// The proxy on the way there is not usable.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The credentials or certificates are not usable.
     #[error("failed to set up the connection to the API server")]
     Build(#[source] kube::Error),
@@ -41,19 +45,19 @@ pub enum ClientError {
 
 /// A client for the API server that the kubeconfig names, or the one that kubectl or a pod would use. Asks nothing yet.
 pub async fn build(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
-    let config = configured(read(kubeconfig).await?);
+    let config = configured(read(kubeconfig).await?)?;
     tracing::info!(api_server = %config.cluster_url, "using the API server");
     Client::try_from(config).map_err(ClientError::Build)
 }
 
 /// One more client, with connections of its own.
 pub async fn build_another(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
-    Client::try_from(configured(read(kubeconfig).await?)).map_err(ClientError::Build)
+    Client::try_from(configured(read(kubeconfig).await?)?).map_err(ClientError::Build)
 }
 
 /// One more client whose writes leave only while `lease` is valid.
 pub async fn build_for_leading(kubeconfig: Option<&Path>, lease: Lease) -> Result<Client, ClientError> {
-    let config = configured(read(kubeconfig).await?);
+    let config = configured(read(kubeconfig).await?)?;
     let builder = ClientBuilder::try_from(config).map_err(ClientError::Build)?;
     Ok(builder.with_layer(&guard::layer(lease)).build())
 }
@@ -71,19 +75,21 @@ async fn from_file(path: &Path) -> Result<Config, ClientError> {
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unusable)
 }
 
-fn configured(mut config: Config) -> Config {
+fn configured(mut config: Config) -> Result<Config, ClientError> {
+    proxy::settle(&mut config, |name| std::env::var(name).ok())?;
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = None;
     config.write_timeout = Some(WRITE_TIMEOUT);
     config.headers.push((USER_AGENT, AGENT));
-    config
+    Ok(config)
 }
 
 fn infer_reason(error: &InferConfigError) -> String {
     match std::error::Error::source(error).and_then(|source| source.downcast_ref()) {
         Some(KubeconfigError::Parse(why)) => not_yaml(why),
-        _ => error.to_string(),
+        Some(other) => proxy::unread(other).map_or_else(|| error.to_string(), str::to_owned),
+        None => error.to_string(),
     }
 }
 
@@ -91,7 +97,7 @@ fn reason(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(why) => not_yaml(why),
         KubeconfigError::ReadConfig(why, _) => why.to_string(),
-        other => other.to_string(),
+        other => proxy::unread(other).map_or_else(|| other.to_string(), str::to_owned),
     }
 }
 
@@ -174,7 +180,7 @@ pub(super) mod tests {
 
     #[test]
     fn watches_may_wait_and_connecting_may_not() {
-        let config = configured(Config::new("https://127.0.0.1:1".parse().unwrap()));
+        let config = configured(Config::new("https://127.0.0.1:1".parse().unwrap())).unwrap();
         assert_eq!(config.read_timeout, None);
         assert_eq!(config.connect_timeout, Some(Duration::from_secs(10)));
         assert!(config.write_timeout.is_some());

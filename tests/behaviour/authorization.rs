@@ -10,7 +10,7 @@ use testbed::{FaultProxy, Operator, eventually};
 
 use crate::world::{SOON, World, condition, told};
 
-/// Who lacks something is looked at every 30 s, and the looks may wait for each other.
+/// Who has lacked something for a minute is looked at after a quarter of that time, and the looks may wait for each other.
 const A_LOOK: Duration = Duration::from_secs(90);
 
 /// A ServiceAccount that may do what the rules say, if there are any.

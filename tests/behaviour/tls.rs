@@ -1,7 +1,7 @@
 //! TLS settings of an endpoint: whom to trust, who one is, and under which name, also while they change.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
@@ -11,6 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::world::{SOON, World, condition};
@@ -61,33 +62,38 @@ fn config(ca: &Ca, name: &str, clients: Option<&Ca>) -> Arc<ServerConfig> {
 /// Takes TLS off what it is sent and passes it on to the world's receiver.
 struct Terminator {
     address: SocketAddr,
-    config: Arc<Mutex<Arc<ServerConfig>>>,
+    config: watch::Sender<Arc<ServerConfig>>,
 }
 
 impl Terminator {
     async fn start(world: &World, config: Arc<ServerConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let config = Arc::new(Mutex::new(config));
-        let (present, receiver) = (Arc::clone(&config), world.receiver.address());
+        let (config, present) = watch::channel(config);
+        let receiver = world.receiver.address();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = TlsAcceptor::from(present.lock().expect("not poisoned").clone());
+                let mut present = present.clone();
+                let acceptor = TlsAcceptor::from(present.borrow_and_update().clone());
                 tokio::spawn(async move {
                     let (Ok(mut near), Ok(mut far)) =
                         (acceptor.accept(stream).await, TcpStream::connect(receiver).await)
                     else {
                         return;
                     };
-                    let _ended = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    tokio::select! {
+                        _ended = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _switched = present.changed() => {}
+                    }
                 });
             }
         });
         Self { address, config }
     }
 
+    /// From now on it is another server; what is connected to the former one is cut off.
     fn switch(&self, config: Arc<ServerConfig>) {
-        *self.config.lock().expect("not poisoned") = config;
+        self.config.send_replace(config);
     }
 
     fn url(&self, name: &str) -> String {

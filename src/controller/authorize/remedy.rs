@@ -2,7 +2,7 @@
 //!
 //! Touches nothing. Invariants: pasted into a shell, the commands work, also if earlier ones were pasted before: a role's
 //! name tells what is in it; names come from the API server or were validated, so nothing needs quoting; a message is cut
-//! between commands, never within one, as long as one fits.
+//! between commands, never within one: the commands for one right fit, however long the names are that the API allows.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,38 +12,53 @@ use crate::api::conditions::MAX_MESSAGE;
 
 /// What is said of an account that lacks these.
 pub(super) fn remedy(account: &Account, missing: &[&Question]) -> String {
-    let mut shown = missing.len();
-    loop {
-        let text = text(account, &missing[..shown], missing.len() - shown);
-        if text.len() <= MAX_MESSAGE || shown <= 1 {
-            return text;
-        }
-        shown -= 1;
-    }
+    let texts = (1..=missing.len()).rev().map(|shown| text(account, missing, shown));
+    texts.into_iter().find(|text| text.len() <= MAX_MESSAGE).unwrap_or_else(|| {
+        // With names as long as they may be, a right cannot be told twice: in words, and in its command.
+        let commands = commands(account, &missing[..missing.len().min(1)]);
+        format!("its ServiceAccount lacks {} rights, told one at a time; to allow it: {commands}", missing.len())
+    })
 }
 
-fn text(account: &Account, missing: &[&Question], others: usize) -> String {
-    let mut lacking = BTreeSet::new();
+/// Tells the first few of them.
+fn text(account: &Account, missing: &[&Question], shown: usize) -> String {
+    let (told, others) = missing.split_at(shown);
+    let lacking: BTreeSet<String> = told
+        .iter()
+        .filter_map(|question| match question {
+            Question::Collection(verb, collection) => {
+                let place = match collection.within {
+                    Within::Namespace => "",
+                    Within::Cluster => " in the whole cluster",
+                };
+                Some(format!("{} {}{place}", verb.as_str(), collection.qualified()))
+            }
+            Question::Secret(name) => Some(format!("get Secret {name}")),
+            Question::ConfigMap(name) => Some(format!("get ConfigMap {name}")),
+            Question::Exists => None,
+        })
+        .collect();
+    let lacks = lacking.into_iter().collect::<Vec<_>>().join(", ");
+    let rest = if others.is_empty() { String::new() } else { format!(", and lacks {} more", others.len()) };
+    let Account { namespace, name } = account;
+    let commands = commands(account, told);
+    format!("ServiceAccount {namespace}/{name} may not {lacks}{rest}; to allow it: {commands}")
+}
+
+fn commands(account: &Account, missing: &[&Question]) -> String {
     let (mut resources, mut everywhere) = (BTreeSet::new(), BTreeSet::new());
     let (mut secrets, mut config_maps) = (BTreeSet::new(), BTreeSet::new());
     for question in missing {
         match question {
-            Question::Collection(verb, collection) => {
-                let (place, of) = match collection.within {
-                    Within::Namespace => ("", &mut resources),
-                    Within::Cluster => (" in the whole cluster", &mut everywhere),
+            Question::Collection(_, collection) => {
+                let of = match collection.within {
+                    Within::Namespace => &mut resources,
+                    Within::Cluster => &mut everywhere,
                 };
-                lacking.insert(format!("{} {}{place}", verb.as_str(), collection.qualified()));
                 of.insert(collection.qualified());
             }
-            Question::Secret(name) => {
-                lacking.insert(format!("get Secret {name}"));
-                secrets.insert(name.as_str());
-            }
-            Question::ConfigMap(name) => {
-                lacking.insert(format!("get ConfigMap {name}"));
-                config_maps.insert(name.as_str());
-            }
+            Question::Secret(name) => drop(secrets.insert(name.as_str())),
+            Question::ConfigMap(name) => drop(config_maps.insert(name.as_str())),
             Question::Exists => {}
         }
     }
@@ -60,10 +75,7 @@ fn text(account: &Account, missing: &[&Question], others: usize) -> String {
             commands.extend(grant(account, Within::Namespace, &format!("--verb=get --resource={resource}{names}")));
         }
     }
-    let lacks = lacking.into_iter().collect::<Vec<_>>().join(", ");
-    let rest = if others == 0 { String::new() } else { format!(", and lacks {others} more") };
-    let Account { namespace, name } = account;
-    format!("ServiceAccount {namespace}/{name} may not {lacks}{rest}; to allow it: {}", commands.join(" && "))
+    commands.join(" && ")
 }
 
 fn grant(account: &Account, within: Within, flags: &str) -> [String; 2] {
@@ -152,5 +164,41 @@ mod tests {
         assert!(text.len() <= MAX_MESSAGE && text.ends_with("--serviceaccount=shop:watcher"), "{text}");
         let named = text.matches("get Secret").count();
         assert!(named > 5 && text.contains(&format!(", and lacks {} more;", 40 - named)), "{text}");
+    }
+
+    #[test]
+    fn the_commands_are_whole_however_long_the_names_are() {
+        // namespaces and plurals are labels, everything else may have 253 characters
+        for (namespace, name, other) in [63, 1].into_iter().flat_map(|namespace| {
+            let names = [1, 50, 100, 150, 200, 253];
+            names.into_iter().flat_map(move |name| names.map(|other| (namespace, name, other)))
+        }) {
+            let account = Account { namespace: "n".repeat(namespace), name: "s".repeat(name) };
+            let kind = |n: usize| (format!("{n}{}", "p".repeat(62)), "g".repeat(other.min(250)));
+            let rights = |n| {
+                let place = if n == 2 { Within::Cluster } else { Within::Namespace };
+                let (plural, group) = kind(n);
+                [Verb::List, Verb::Watch].map(|verb| within(place, verb, &group, &plural))
+            };
+            let secrets: Vec<Question> =
+                (0..3).map(|n| Question::Secret(format!("{n}{}", "x".repeat(other - 1)))).collect();
+            let kinds: Vec<Question> = (0..3).flat_map(rights).collect();
+            let both = [kinds.clone(), secrets.clone()].concat();
+            for missing in [&kinds[..], &kinds[..2], &kinds[..1], &kinds[4..], &secrets, &secrets[..1], &both] {
+                let text = remedy(&account, &missing.iter().collect::<Vec<_>>());
+                assert!(text.len() <= MAX_MESSAGE, "{} bytes: {text}", text.len());
+                let (_, commands) = text.split_once("; to allow it: ").unwrap();
+                let commands: Vec<&str> = commands.split(" && ").collect();
+                for (n, command) in commands.iter().enumerate() {
+                    let (start, end) = match n % 2 {
+                        0 => ("role changehook-", None),
+                        _ => ("rolebinding changehook-", Some(&account.name)),
+                    };
+                    assert!(command.starts_with("kubectl create ") && command.contains(start), "{text}");
+                    assert!(end.is_none_or(|end| command.ends_with(&format!(":{end}"))), "{text}");
+                }
+                assert!(commands.len() >= 2 && commands.len().is_multiple_of(2), "{text}");
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! `runtime::tasks` and `runtime::operator`.
 
 mod metrics;
+mod proxy;
 mod ready;
 mod restart;
 mod stop;

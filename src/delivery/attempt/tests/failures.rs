@@ -198,6 +198,29 @@ async fn a_name_with_a_good_and_a_bad_address_is_refused_without_a_connection() 
 }
 
 #[tokio::test]
+async fn a_refused_name_is_told_what_refused_it_and_what_would_open_it_but_no_address() {
+    let policy = AddressPolicy {
+        deny: vec!["127.0.0.3".parse().unwrap()],
+        deny_ranges: vec!["127.0.9.0/24".parse().unwrap()],
+        ..AddressPolicy::clone(&loopback())
+    };
+    let policy = Arc::new(policy);
+    for (address, says, not) in [
+        ("10.1.2.3", "private address; whoever runs changehook can open its range with --allow-cidr", "--deny-cidr"),
+        ("169.254.169.254", "only an --allow-cidr of changehook within that very block", "--deny-cidr"),
+        ("127.0.0.3", "API server or to changehook itself", "--deny-cidr"),
+        ("127.0.9.1", "a --deny-cidr of changehook excludes, and no --allow-cidr opens it", "open its range"),
+    ] {
+        let lookup = ScriptedLookup::new("a.test", &[&[address]]);
+        let courier = courier_with(Arc::clone(&policy), lookup, None);
+        let (reason, message) = endpoint_failure(&courier, &endpoint("http://a.test/")).await;
+        assert_eq!(reason, Reason::AddressRefused);
+        assert!(message.contains(says) && !message.contains(not), "{address}: {message}");
+        assert!(!message.contains(address) && !message.contains("127.0."), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_changes_to_a_bad_address_between_attempts_is_refused() {
     let server = RawServer::start(|mut peer| async move {
         peer.request().await;
