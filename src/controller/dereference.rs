@@ -4,28 +4,22 @@
 //! worst finding decides the standing, what only an edit can heal before what something else can.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 use changehook_core::object::SourceId;
 use futures::future::join_all;
-use k8s_openapi::jiff::Timestamp;
 
 use super::assign::{Reach, secret_key};
 use super::feed::Scope;
 use super::reconcile::Context;
+use super::trust::{Trusted, tls_reason, trust};
 use super::validate::{SecretRole, SecretUse, Valid, ValidTarget};
 use crate::api::conditions::Reason;
-use crate::delivery::configs::ConfigError;
-use crate::delivery::endpoint::TlsTarget;
 use crate::delivery::secrets::{SecretError, content_hash};
 use crate::delivery::services::{ServiceError, Unfit};
-use crate::delivery::tls::{self, Fingerprint, TlsError};
+use crate::delivery::tls::{Fingerprint, TlsError};
 use crate::delivery::url::shown_host;
 use crate::status::Standing;
 use crate::watch::{SourceHandle, SourceState};
-
-/// Certificates that end within this time are pointed out.
-const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// What was found.
 pub(super) struct References {
@@ -37,6 +31,8 @@ pub(super) struct References {
     pub standing: Standing,
     /// Of the TLS settings.
     pub tls_content: Option<Fingerprint>,
+    /// One of their certificates expires soon, or has expired.
+    pub expiring: bool,
     /// Where requests go, as it may be shown; `None` if that could not be read.
     pub host: Option<String>,
     /// Nothing may be sent.
@@ -57,6 +53,7 @@ pub(super) async fn dereference(
         sources: Vec::new(),
         secrets_hash: None,
         tls_content: None,
+        expiring: false,
         host: match &valid.endpoint.target {
             ValidTarget::Url(url) => Some(shown_host(url)),
             ValidTarget::Secret(_) | ValidTarget::Service(_) => None,
@@ -76,18 +73,22 @@ pub(super) async fn dereference(
     let uses = valid.secrets();
     // All at once: an API server that does not answer must not hold up a look once for each of them.
     let read = join_all(uses.iter().map(|used| read(context, namespace, used)));
-    let trust = async {
-        let settings = valid.endpoint.tls.as_ref()?;
-        Some(trust(context, namespace, settings).await)
-    };
+    let trust = trust(context, namespace, valid.endpoint.tls.as_ref());
     let (read, located, trusted) = tokio::join!(read, locate(context, namespace, &valid.endpoint.target), trust);
     let mut hasher = DefaultHasher::new();
     let mut complete = true;
     for (SecretUse { field, key, role }, value) in uses.iter().zip(read) {
         match value {
-            Ok(Read { hash, ends_with_line_break, host }) => {
+            Ok(Read { hash, ends_with_line_break, url }) => {
                 hash.hash(&mut hasher);
-                found.host = host.or(found.host.take());
+                if let Some((host, https)) = url {
+                    found.host = Some(host);
+                    if valid.endpoint.tls.is_some() && !https {
+                        found.held = true;
+                        let error = TlsError::NotHttps;
+                        found.note(Standing::Waiting { reason: tls_reason(&error), message: error.to_string() });
+                    }
+                }
                 if ends_with_line_break {
                     found.remarks.push(format!(
                         "Secret {namespace}/{} key {:?} ends with a line break, which is part of the signing key",
@@ -122,10 +123,11 @@ pub(super) async fn dereference(
     }
     match trusted {
         None => {}
-        Some(Ok(Trusted { fingerprint, ending })) => {
-            fingerprint.hash(&mut hasher);
-            found.tls_content = Some(fingerprint);
-            found.remarks.extend(ending);
+        Some(Ok(Trusted { content, expiring })) => {
+            content.hash(&mut hasher);
+            found.tls_content = Some(content);
+            found.expiring = !expiring.is_empty();
+            found.remarks.extend(expiring);
         }
         Some(Err(error)) => {
             complete = false;
@@ -148,8 +150,8 @@ impl References {
 struct Read {
     hash: u64,
     ends_with_line_break: bool,
-    /// If it is the URL.
-    host: Option<String>,
+    /// If it is the URL: its host, and whether it is https.
+    url: Option<(String, bool)>,
 }
 
 async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
@@ -166,17 +168,17 @@ async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Resul
 async fn read_cached(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
     let key = secret_key(used.key.clone());
     // What no request could carry is found here, not when the first change is to be sent.
-    let (bytes, host) = match used.role {
+    let (bytes, url) = match used.role {
         SecretRole::Signs | SecretRole::SignsBesides => (context.secrets.get(namespace, &key).await?, None),
         SecretRole::Header => (context.secrets.header(namespace, &key).await?.0, None),
         SecretRole::Url => {
             let (bytes, url) = context.secrets.url(namespace, &key, &context.policy).await?;
-            (bytes, Some(shown_host(&url)))
+            (bytes, Some((shown_host(&url), url.scheme() == "https")))
         }
     };
     let ends_with_line_break =
         matches!(used.role, SecretRole::Signs | SecretRole::SignsBesides) && bytes.as_bytes().ends_with(b"\n");
-    Ok(Read { hash: content_hash(&bytes), ends_with_line_break, host })
+    Ok(Read { hash: content_hash(&bytes), ends_with_line_break, url })
 }
 
 /// What stands for the Service that requests go to, and its host as it may be shown; `None` if they go to none.
@@ -194,27 +196,6 @@ async fn locate(
         let host = service.url(namespace, located.port).as_ref().map(shown_host);
         (located.mark, host.unwrap_or_default())
     }))
-}
-
-/// TLS settings that can be used.
-struct Trusted {
-    fingerprint: Fingerprint,
-    /// What is said of certificates that end soon.
-    ending: Vec<String>,
-}
-
-async fn trust(context: &Context, namespace: &str, settings: &TlsTarget) -> Result<Trusted, TlsError> {
-    let texts = tls::read(&context.secrets, &context.configs, namespace, settings).await?;
-    // What no client could be built from is found here, not when the first change is to be sent.
-    let material = texts.material()?;
-    let now = (context.wall)();
-    let ending =
-        material.ends.iter().filter(|(_, end)| end - now < SOON.as_secs().cast_signed()).map(|(place, end)| {
-            let date = Timestamp::from_second(*end).unwrap_or_default();
-            let tense = if *end <= now { "has ended" } else { "ends" };
-            format!("a certificate under {place} {tense} at {date}; renew it")
-        });
-    Ok(Trusted { fingerprint: texts.fingerprint, ending: ending.collect() })
 }
 
 /// The shared watch of the kind; for a namespace, where that is forbidden, or nothing but namespaces is served, one of the
@@ -296,7 +277,7 @@ fn standing_of(index: usize, source: &SourceId, state: SourceState, reach: &Reac
     }
 }
 
-fn reason_of(error: &SecretError) -> Reason {
+pub(super) fn reason_of(error: &SecretError) -> Reason {
     match error {
         SecretError::SecretNotFound { .. } => Reason::SecretNotFound,
         SecretError::KeyNotFound { .. } => Reason::SecretKeyNotFound,
@@ -307,20 +288,6 @@ fn reason_of(error: &SecretError) -> Reason {
         SecretError::UrlRefused { .. } => Reason::AddressRefused,
         SecretError::Forbidden { .. } => Reason::NotAuthorized,
         SecretError::Unavailable { .. } => Reason::Progressing,
-    }
-}
-
-fn tls_reason(error: &TlsError) -> Reason {
-    match error {
-        TlsError::Secret { error, .. } => reason_of(error),
-        TlsError::Config(ConfigError::NotFound(_) | ConfigError::KeyNotFound(..)) => Reason::ConfigMapNotFound,
-        TlsError::Config(ConfigError::Forbidden(_)) => Reason::NotAuthorized,
-        TlsError::Config(ConfigError::Unavailable(..)) => Reason::Progressing,
-        TlsError::NotPem { .. }
-        | TlsError::NoKey(_)
-        | TlsError::Mismatch(_)
-        | TlsError::NotHttps
-        | TlsError::Unusable => Reason::CertificateInvalid,
     }
 }
 
@@ -419,6 +386,7 @@ mod tests {
             sources: Vec::new(),
             secrets_hash: None,
             tls_content: None,
+            expiring: false,
             host: None,
             standing: Standing::Sound,
             held: false,

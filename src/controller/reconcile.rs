@@ -14,6 +14,7 @@ use super::assign::{Found, Reach, assign, claims, label_selector};
 use super::authorize::{Account, Answered, Authorizer, Permit};
 use super::dereference::{References, dereference, worst};
 use super::feed::Scope;
+use super::metrics::Metrics;
 use super::namespaces::Known;
 use super::read::{Readable, Shown};
 use super::validate::{Problem, Valid, ValidLabels, validate, validate_namespaces};
@@ -50,6 +51,8 @@ pub struct Context {
     pub own_namespace: String,
     /// On whose behalf things are read.
     pub authorization: Authorization,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Whose permissions bound a subscription.
@@ -72,6 +75,8 @@ pub(super) struct Look {
     pub again: bool,
     /// Look again within this time, whatever happens.
     pub within: Option<Duration>,
+    /// A certificate of its TLS settings expires soon, or has expired.
+    pub expiring: bool,
 }
 
 /// What is in force when a look begins.
@@ -112,7 +117,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
     let refused = |standing, suspended| {
         let again = matches!(standing, Standing::Waiting { .. });
         let verdict = Verdict { standing, suspended, ..verdict.clone() };
-        Look { verdict, assignment: None, again, within: None }
+        Look { verdict, assignment: None, again, within: None, expiring: false }
     };
     let Readable { kind, subscription, namespace_selector } = match shown {
         Shown::Readable(readable) => &**readable,
@@ -145,7 +150,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
         Ok(passed) => passed,
         Err(standing) => return refused(standing, valid.suspended),
     };
-    let References { handles, sources, secrets_hash, tls_content, host, standing, held, mut remarks } =
+    let References { handles, sources, secrets_hash, tls_content, expiring, host, standing, held, mut remarks } =
         dereference(context, home, &choice.reach, &valid, &before.sources).await;
     let standing = worst(standing, choice.standing);
     remarks.extend(choice.remark);
@@ -170,7 +175,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
     }
     let silent = suspended || held;
     let verdict = Verdict { standing, suspended, silent, granted: passed.granted, host, remarks, ..verdict };
-    Look { verdict, assignment: Some((assignment, handles)), again, within: passed.within }
+    Look { verdict, assignment: Some((assignment, handles)), again, within: passed.within, expiring }
 }
 
 /// Which namespaces a subscription sees.

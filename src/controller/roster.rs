@@ -106,6 +106,8 @@ pub struct Roster {
     /// Namespace and name → who has them now; what is of the whole cluster has no namespace.
     names: HashMap<(String, String), SubscriptionId>,
     hearers: Hearers,
+    /// Subscriptions with a certificate that expires soon.
+    expiring: HashSet<SubscriptionId>,
     namespaces: Namespaces,
     /// Subscriptions seen in the lists that are under way.
     listing: HashMap<Place, HashSet<SubscriptionId>>,
@@ -130,6 +132,7 @@ impl Roster {
             entries: HashMap::new(),
             names: HashMap::new(),
             hearers: Hearers::default(),
+            expiring: HashSet::new(),
             namespaces: Namespaces::default(),
             listing: HashMap::new(),
             queue: Queue::default(),
@@ -283,13 +286,15 @@ impl Roster {
     }
 
     async fn looked(&mut self, id: SubscriptionId, number: u64, look: Look) -> Result<(), ControllerError> {
-        let Look { verdict, assignment, again, within } = look;
+        let Look { verdict, assignment, again, within, expiring } = look;
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.looking == Some(number)) else {
             // It went meanwhile, and perhaps came back.
             return Ok(());
         };
         entry.looking = None;
         entry.looked_at = Some(verdict.generation);
+        let _noted = if expiring { self.expiring.insert(id.clone()) } else { self.expiring.remove(&id) };
+        self.context.metrics.expiring(self.expiring.len());
         if std::mem::take(&mut entry.again) {
             self.queue.push(id.clone());
         }
@@ -338,6 +343,8 @@ impl Roster {
             self.timers.remove(&timer);
         }
         self.hearers.remove(id, &entry.shown);
+        self.expiring.remove(id);
+        self.context.metrics.expiring(self.expiring.len());
         self.namespaces.need(&self.client, !self.hearers.of_namespaces().is_empty());
         let metadata = entry.shown.metadata();
         let name = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());

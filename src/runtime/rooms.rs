@@ -194,9 +194,8 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         AuthorizationKind::ServiceAccount => {
             let seed = u64::from(random()) << 32 | u64::from(random());
             let (client, sources) = (client.clone(), sources.clone());
-            Authorization::ServiceAccount(Authorizer::new(client, sources, metrics.controller, seed, move || {
-                clock.now().mono
-            }))
+            let metrics = metrics.controller.clone();
+            Authorization::ServiceAccount(Authorizer::new(client, sources, metrics, seed, move || clock.now().mono))
         }
     };
     let scope = Scope::of(config.watch_namespace.clone());
@@ -216,6 +215,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         scope,
         own_namespace: config.own_namespace(),
         authorization,
+        metrics: metrics.controller,
     };
     let roster = Roster::new(client, context, inputs);
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));

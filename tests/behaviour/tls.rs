@@ -1,6 +1,6 @@
 //! TLS settings of an endpoint: whom to trust, who one is, and under which name, also while they change.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::world::{SOON, World, condition};
 
 /// What is read is looked at again every 30 s.
 const A_LOOK: Duration = Duration::from_secs(90);
+
+const METRIC: &str = "changehook_subscriptions_with_expiring_certificates ";
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 
@@ -41,7 +43,10 @@ fn issued(ca: &Ca, name: &str, days: i64) -> (String, String) {
 }
 
 fn config(ca: &Ca, name: &str, clients: Option<&Ca>) -> Arc<ServerConfig> {
-    let (chain, key) = issued(ca, name, 90);
+    config_of(issued(ca, name, 90), clients)
+}
+
+fn config_of((chain, key): (String, String), clients: Option<&Ca>) -> Arc<ServerConfig> {
     let chain = rustls::pki_types::CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM");
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -67,7 +72,11 @@ struct Terminator {
 
 impl Terminator {
     async fn start(world: &World, config: Arc<ServerConfig>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at(world, config, Ipv4Addr::LOCALHOST).await
+    }
+
+    async fn start_at(world: &World, config: Arc<ServerConfig>, address: Ipv4Addr) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (config, present) = watch::channel(config);
         let receiver = world.receiver.address();
@@ -225,13 +234,82 @@ async fn a_client_certificate_is_shown_where_it_is_demanded_and_has_to_fit_its_k
             let message = ready["message"].as_str().unwrap_or_default();
             ready["status"] == "True"
                 && message.contains("a certificate under the key tls.crt of Secret")
+                && message.contains(" expires at ")
                 && message.contains("renew it")
         })
     };
     world.until("known", "does not tell of the certificate's end", told).await;
+    let metrics = async || {
+        let metrics = world.operator().metrics().await.unwrap_or_default();
+        let counted =
+            |line: &str| line.strip_prefix(METRIC).is_some_and(|count| count.trim().parse::<u64>().unwrap_or(0) > 0);
+        metrics.lines().any(counted).then_some(())
+    };
+    testbed::eventually(SOON, metrics).await.expect("the metric tells of it");
     assert!(world.receiver.requests("/anonymous").is_empty());
     assert!(!world.operator().log().contains("PRIVATE"));
-    let _later = SOON;
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_refused_and_that_is_said() {
+    let world = World::shared().await;
+    let ca = ca();
+    authorities(&world, &ca.pem()).await;
+    let terminator = Terminator::start(&world, config_of(issued(&ca, "127.0.0.1", -2), None)).await;
+    subscribe(&world, "expired", &terminator.url("expired"), trusting()).await;
+    world.ready("expired").await;
+    world.config_map("thing", json!({})).await;
+    fails(&world, "expired", "has expired").await;
+    assert!(world.receiver.requests("/expired").is_empty());
+    // renewed on the other side, it is sent by itself
+    terminator.switch(config(&ca, "127.0.0.1", None));
+    world.receiver.wait_for("/expired", 1, A_LOOK).await.expect("it is taken now");
+}
+
+#[tokio::test]
+async fn a_service_is_trusted_by_an_authority_in_a_secret_under_its_name_in_the_cluster() {
+    let world = World::shared().await;
+    let ca = ca();
+    let name = format!("inside.{}.svc", world.namespace);
+    let terminator = Terminator::start_at(&world, config(&ca, &name, None), crate::service::an_address()).await;
+    let (address, port) = (terminator.address.ip(), terminator.address.port());
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "inside"},
+        "spec": {"clusterIP": address, "selector": {"app": "inside"}, "ports": [{"name": "https", "port": port}]}});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca"},
+        "stringData": {"ca.crt": ca.pem()}});
+    for object in [service, secret] {
+        world.apply(&object.to_string()).await;
+    }
+    let service = json!({"name": "inside", "port": "https", "scheme": "HTTPS", "path": "/inside"});
+    let endpoint = json!({"url": null, "service": service, "tls": {"caRef": {"kind": "Secret", "name": "ca"}}});
+    let resources = json!([{"apiVersion": "v1", "kind": "ConfigMap", "names": ["thing"]}]);
+    world.secret().await;
+    let mut subscription = world.subscription("inside", json!({"resources": resources, "endpoint": endpoint}));
+    subscription["spec"]["endpoint"].as_object_mut().expect("an object").remove("url");
+    world.apply(&subscription.to_string()).await;
+    world.ready("inside").await;
+    world.config_map("thing", json!({})).await;
+    let requests = world.requests("inside", 1).await;
+    assert_eq!(requests[0].header("host"), Some(&*format!("{name}:{port}")));
+}
+
+#[tokio::test]
+async fn a_url_from_a_secret_that_is_not_https_is_refused_with_what_to_do_about_it() {
+    let world = World::shared().await;
+    let url = |url: String| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "url"}, "stringData": {"url": url}});
+    world.apply(&url(world.receiver.url("/plain")).to_string()).await;
+    let tls = json!({"serverName": "hooks.example"});
+    let mut subscription = world.subscription("plain", json!({"endpoint": {"tls": tls}}));
+    let endpoint = subscription["spec"]["endpoint"].as_object_mut().expect("an object");
+    endpoint.remove("url");
+    endpoint.insert("urlFrom".to_owned(), json!({"secretKeyRef": {"name": "url", "key": "url"}}));
+    world.secret().await;
+    world.apply(&subscription.to_string()).await;
+    waits(&world, "plain", "SecretInvalid", "spec.endpoint.tls: the URL is not https").await;
+    world.config_map("thing", json!({})).await;
+    world.apply(&url("https://127.0.0.1:9/x".to_owned()).to_string()).await;
+    world.until("plain", "not Ready", |object| condition(object, "Ready").is_some_and(|r| r["status"] == "True")).await;
+    assert!(world.receiver.requests("/plain").is_empty());
 }
 
 #[tokio::test]
