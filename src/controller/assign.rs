@@ -111,6 +111,19 @@ pub(super) fn assign(
     Assignment { plan, endpoint: Arc::new(endpoint), sources, unasked }
 }
 
+/// The former assignment with the namespaces that the same choices choose now, if those are others: what joins and leaves by
+/// its labels has to be told before an edit takes it for its own.
+pub(super) fn relabelled(former: &Assignment, next: &Assignment) -> Option<Assignment> {
+    let mut moved = former.clone();
+    let now: Vec<&Namespaces> = next.plan.interests.iter().flat_map(|interest| &interest.selector.namespaces).collect();
+    for namespaces in moved.plan.interests.iter_mut().flat_map(|interest| &mut interest.selector.namespaces) {
+        if let Some(now) = now.iter().find(|now| now.chosen_by == namespaces.chosen_by) {
+            namespaces.names = Arc::clone(&now.names);
+        }
+    }
+    (moved != *former && moved != *next).then_some(moved)
+}
+
 /// What a status says of what this operator, or one before it, did for the subscription.
 pub(super) fn claims(status: &SubscriptionStatus) -> Claims {
     let text = |text: &Option<String>| text.as_deref().map(Into::into);
@@ -263,5 +276,34 @@ mod tests {
         assert!(other.selector.namespaces.is_some(), "only by its name is it one");
         let own = of(Gvk::new("v1", "ConfigMap"), &Reach::Namespace("a".into()));
         assert_eq!((own.namespace.as_deref(), own.selector), (Some("a"), Selector::default()));
+    }
+
+    #[test]
+    fn what_joins_or_leaves_by_its_labels_is_told_before_an_edit_that_comes_with_it() {
+        let choice = |team: &str, names: &[&str]| Namespaces {
+            chosen_by: LabelSelector {
+                match_labels: [("team".to_owned(), team.to_owned())].into(),
+                expressions: vec![],
+            },
+            names: Arc::new(names.iter().map(ToString::to_string).collect()),
+        };
+        let of = |namespaces: Namespaces, generation: i64| {
+            let object = json!({
+                "apiVersion": "changehook.dev/v1alpha1", "kind": "WebhookSubscription", "metadata": {"name": "a"},
+                "spec": {"resources": [{"apiVersion": "v1", "kind": "ConfigMap"}], "endpoint": {"url": "https://a.example/"}},
+            });
+            let subscription = serde_json::from_value(object).unwrap();
+            let valid = super::super::validate::validate(&subscription, |url| url.parse().map_err(|_| String::new()));
+            let found =
+                Found { sources: vec![], unasked: vec![], secrets_hash: 0, tls_content: None, host: None, held: false };
+            let id = SubscriptionId { uid: "u".into() };
+            assign(&id, generation, "shop", &Reach::Cluster(Some(namespaces)), valid.unwrap(), found)
+        };
+        let former = of(choice("a", &["x"]), 1);
+        let moved = relabelled(&former, &of(choice("a", &["y"]), 2)).unwrap();
+        assert_eq!(moved, of(choice("a", &["y"]), 1));
+        assert_eq!(relabelled(&former, &of(choice("a", &["y"]), 1)), None, "it is the same without an edit");
+        assert_eq!(relabelled(&former, &of(choice("a", &["x"]), 2)), None, "nothing has moved");
+        assert_eq!(relabelled(&former, &of(choice("b", &["y"]), 2)), None, "another choice is an edit");
     }
 }

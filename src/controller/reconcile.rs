@@ -11,7 +11,7 @@ use changehook_core::plan::{Claims, Namespaces, SubscriptionId};
 use tokio::time::Instant;
 
 use super::assign::{Found, Reach, assign, claims, label_selector};
-use super::authorize::{Account, Answered, Authorizer, Permit};
+use super::authorize::{Account, Answered, Authorizer, Extent, Permit};
 use super::dereference::{References, dereference, worst};
 use super::feed::Scope;
 use super::metrics::Metrics;
@@ -51,6 +51,8 @@ pub struct Context {
     pub own_namespace: String,
     /// On whose behalf things are read.
     pub authorization: Authorization,
+    /// How often, at least, a watch is compared with a list.
+    pub relist: Duration,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -139,27 +141,31 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
         SubscriptionKind::Namespaced => &verdict.namespace,
         SubscriptionKind::Cluster => &context.own_namespace,
     };
-    let choice = match choose(*kind, home, namespaces, &before.namespaces) {
-        Ok(choice) => choice,
-        Err(standing) => return refused(standing, valid.suspended),
+    let extent = match kind {
+        SubscriptionKind::Namespaced => Extent::Namespace,
+        SubscriptionKind::Cluster => Extent::Cluster { by_labels: namespaces.is_some() },
     };
     let account = Account { namespace: home.clone(), name: valid.service_account.clone() };
     let fresh = before.generation != Some(shown.generation());
     // Before anything is read: what an account may not read is not even found missing.
-    let passed = match pass(context, &account, &choice.reach, &valid, fresh).await {
+    let passed = match pass(context, &account, extent, &valid, fresh).await {
         Ok(passed) => passed,
+        Err(standing) => return refused(standing, valid.suspended),
+    };
+    let choice = match choose(*kind, home, namespaces, &before.namespaces) {
+        Ok(choice) => choice,
         Err(standing) => return refused(standing, valid.suspended),
     };
     let References { handles, sources, secrets_hash, tls_content, expiring, host, standing, held, mut remarks } =
         dereference(context, home, &choice.reach, &valid, &before.sources).await;
-    let standing = worst(standing, choice.standing);
-    remarks.extend(choice.remark);
     if let (Authorization::ServiceAccount(authorizer), Standing::Waiting { reason: Reason::NotAuthorized, .. }) =
         (&context.authorization, &standing)
     {
         // Rights were changed; perhaps not the operator's alone.
         authorizer.suspect(&account);
     }
+    let standing = worst(standing, choice.standing);
+    remarks.extend(choice.remark);
     let again = matches!(standing, Standing::Waiting { .. }) || passed.again;
     let suspended = valid.suspended;
     let kinds = valid.resources.iter().zip(&sources);
@@ -217,7 +223,7 @@ struct Passed {
 async fn pass(
     context: &Context,
     account: &Account,
-    reach: &Reach,
+    extent: Extent,
     valid: &Valid,
     fresh: bool,
 ) -> Result<Passed, Standing> {
@@ -225,7 +231,7 @@ async fn pass(
         Authorization::ServiceAccount(authorizer) => authorizer,
         Authorization::Operator => return Ok(Passed::default()),
     };
-    let Answered { permit, unasked } = authorizer.ask(account, reach, valid, fresh).await;
+    let Answered { permit, unasked } = authorizer.ask(account, extent, valid, fresh).await;
     let waiting = |reason, message| Err(Standing::Waiting { reason, message });
     match permit {
         Permit::Granted { again_in, unconfirmed } => Ok(Passed {

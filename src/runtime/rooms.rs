@@ -215,6 +215,7 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         scope,
         own_namespace: config.own_namespace(),
         authorization,
+        relist: config.relist_interval(),
         metrics: metrics.controller,
     };
     let roster = Roster::new(client, context, inputs);

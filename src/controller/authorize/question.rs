@@ -36,6 +36,18 @@ pub(super) struct Collection {
     pub within: Within,
 }
 
+/// What a subscription can see, as far as rights go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controller) enum Extent {
+    /// What is in the account's own namespace.
+    Namespace,
+    /// What is in the whole cluster.
+    Cluster {
+        /// The labels of namespaces decide what of it.
+        by_labels: bool,
+    },
+}
+
 /// Where objects of a kind are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Within {
