@@ -172,7 +172,7 @@ async fn read_cached(context: &Context, namespace: &str, used: &SecretUse<'_>) -
         SecretRole::Signs | SecretRole::SignsBesides => (context.secrets.get(namespace, &key).await?, None),
         SecretRole::Header => (context.secrets.header(namespace, &key).await?.0, None),
         SecretRole::Url => {
-            let (bytes, url) = context.secrets.url(namespace, &key, &context.policy).await?;
+            let (bytes, url) = context.secrets.url(namespace, &key, context.policies.of(namespace)).await?;
             (bytes, Some((shown_host(&url), url.scheme() == "https")))
         }
     };
@@ -191,7 +191,8 @@ async fn locate(
         ValidTarget::Service(service) => service,
         ValidTarget::Url(_) | ValidTarget::Secret(_) => return None,
     };
-    let located = context.services.locate(namespace, &service.name, &service.port, &context.policy).await;
+    let located =
+        context.services.locate(namespace, &service.name, &service.port, context.policies.of(namespace)).await;
     Some(located.map(|located| {
         let host = service.url(namespace, located.port).as_ref().map(shown_host);
         (located.mark, host.unwrap_or_default())

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use changehook_core::address::AddressPolicy;
+use changehook_core::address::Policies;
 use changehook_core::object::{Gvk, SourceId};
 use changehook_core::plan::{Claims, Namespaces, SubscriptionId};
 use tokio::time::Instant;
@@ -43,8 +43,8 @@ pub struct Context {
     pub configs: Configs,
     /// The time, in seconds since the Unix epoch.
     pub wall: fn() -> i64,
-    /// Which URLs and addresses are allowed.
-    pub policy: Arc<AddressPolicy>,
+    /// Which URLs and addresses are allowed, by namespace.
+    pub policies: Arc<Policies>,
     /// Where subscriptions are served.
     pub scope: Scope,
     /// The operator's own namespace: what subscriptions of the cluster kind refer to is in it.
@@ -128,7 +128,12 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
             return refused(Standing::Stalled { reason: Reason::InvalidSpec, message }, false);
         }
     };
-    let check_url = |url: &str| context.policy.check_url(url).map_err(|error| error.to_string());
+    let home = match kind {
+        SubscriptionKind::Namespaced => &verdict.namespace,
+        SubscriptionKind::Cluster => &context.own_namespace,
+    };
+    let policy = context.policies.of(home);
+    let check_url = |url: &str| policy.check_url(url).map_err(|error| error.to_string());
     let namespaces = namespace_selector.as_ref().map(validate_namespaces).transpose();
     let (valid, namespaces) = match (validate(subscription, check_url), namespaces) {
         (Ok(valid), Ok(namespaces)) => (valid, namespaces),
@@ -136,10 +141,6 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
             let problems = valid.err().into_iter().chain(namespaces.err()).flatten().collect::<Vec<_>>();
             return refused(stalled(&problems), subscription.spec.suspend);
         }
-    };
-    let home = match kind {
-        SubscriptionKind::Namespaced => &verdict.namespace,
-        SubscriptionKind::Cluster => &context.own_namespace,
     };
     let extent = match kind {
         SubscriptionKind::Namespaced => Extent::Namespace,

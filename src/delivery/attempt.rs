@@ -11,7 +11,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use changehook_core::address::AddressPolicy;
+use changehook_core::address::Policies;
 use changehook_core::event::{self, Event, Object, RenderError, RenderOptions};
 use changehook_core::outcome::{self, Failure, Outcome, Reason};
 use changehook_core::retry::parse_retry_after;
@@ -49,7 +49,7 @@ pub struct Courier {
     secrets: Secrets,
     services: Services,
     configs: Configs,
-    policy: Arc<AddressPolicy>,
+    policies: Arc<Policies>,
     wall_ms: fn() -> i64,
     leads: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -119,17 +119,16 @@ impl NotStarted {
 }
 
 impl Courier {
-    /// A courier that goes only where `policy` allows; the shared one of `clients` must have been built with the same
-    /// policy. `wall_ms` tells the milliseconds since the Unix epoch, `leads` whether this replica may send.
+    /// A courier that goes only where `policies` allow; `clients` must have been built with the same. `wall_ms` tells the milliseconds since the Unix epoch, `leads` whether this replica may send.
     pub fn new(
         clients: Clients,
         secrets: Secrets,
         (services, configs): (Services, Configs),
-        policy: Arc<AddressPolicy>,
+        policies: Arc<Policies>,
         wall_ms: fn() -> i64,
         leads: Arc<dyn Fn() -> bool + Send + Sync>,
     ) -> Self {
-        Self { clients, secrets, services, configs, policy, wall_ms, leads }
+        Self { clients, secrets, services, configs, policies, wall_ms, leads }
     }
 
     /// Tells `endpoint` of `event`, once.
@@ -201,19 +200,21 @@ impl Courier {
     /// Where to, and by which client. The first gate, again: a literal address never gets to the resolver.
     async fn way(&self, endpoint: &Endpoint) -> Result<Way, NotStarted> {
         let namespace = &endpoint.namespace;
+        let policy = self.policies.of(namespace);
+        let names = || Reach::Names { own: self.policies.own(namespace).cloned() };
         let (url, reach) = match &endpoint.target {
             Target::Url(url) => {
-                let url = self.policy.check_url(url.as_str()).map_err(|error| {
+                let url = policy.check_url(url.as_str()).map_err(|error| {
                     NotStarted::Failed(fault::endpoint(
                         Reason::AddressRefused,
                         format!("the endpoint's URL is refused: {error}"),
                     ))
                 })?;
-                (url, Reach::Names)
+                (url, names())
             }
-            Target::Secret { key, .. } => (self.secrets.url(namespace, key, &self.policy).await?.1, Reach::Names),
+            Target::Secret { key, .. } => (self.secrets.url(namespace, key, policy).await?.1, names()),
             Target::Service { service, .. } => {
-                let found = self.services.locate(namespace, &service.name, &service.port, &self.policy).await?;
+                let found = self.services.locate(namespace, &service.name, &service.port, policy).await?;
                 let url = service.url(namespace, found.port).ok_or_else(|| {
                     let message = "the Service and the path make no valid URL";
                     NotStarted::Failed(fault::endpoint(Reason::AddressRefused, message))
@@ -224,7 +225,7 @@ impl Courier {
         let found = |tls_content| Found { host: shown_host(&url), tls_content };
         let secure = url.scheme() == "https";
         let Some(settings) = &endpoint.tls else {
-            if reach == Reach::Names {
+            if let Reach::Names { own: None } = reach {
                 let found = found(None);
                 return Ok(Way { client: self.clients.shared().clone(), url, host: None, found });
             }
@@ -269,9 +270,11 @@ impl Courier {
 fn renamed(mut url: Url, reach: Reach, name: &str) -> Option<(Url, Reach)> {
     let reach = match (reach, url.host()?) {
         (Reach::Address(_, address), _) => Reach::Address(name.to_owned(), address),
-        (Reach::Names | Reach::Alias(..), Host::Ipv4(ip)) => Reach::Address(name.to_owned(), ip.into()),
-        (Reach::Names | Reach::Alias(..), Host::Ipv6(ip)) => Reach::Address(name.to_owned(), ip.into()),
-        (Reach::Names | Reach::Alias(..), Host::Domain(host)) => Reach::Alias(name.to_owned(), host.to_owned()),
+        (Reach::Names { .. } | Reach::Alias { .. }, Host::Ipv4(ip)) => Reach::Address(name.to_owned(), ip.into()),
+        (Reach::Names { .. } | Reach::Alias { .. }, Host::Ipv6(ip)) => Reach::Address(name.to_owned(), ip.into()),
+        (Reach::Names { own } | Reach::Alias { own, .. }, Host::Domain(host)) => {
+            Reach::Alias { host: name.to_owned(), name: host.to_owned(), own }
+        }
     };
     url.set_host(Some(name)).ok()?;
     // a name that reads as an address would be dialled as one, past the vetting

@@ -57,9 +57,11 @@ pub(super) fn build_for(
     let Place { reach, tls, settings: _ } = place;
     let builder = builder(CONNECT_TIMEOUT);
     let builder = match reach {
-        Reach::Names => builder.dns_resolver(names),
+        Reach::Names { own: _ } => builder.dns_resolver(names),
         Reach::Address(host, address) => builder.dns_resolver(Pinned { host: host.clone(), address: *address }),
-        Reach::Alias(host, name) => builder.dns_resolver(Alias { host: host.clone(), name: name.clone(), names }),
+        Reach::Alias { host, name, own: _ } => {
+            builder.dns_resolver(Alias { host: host.clone(), name: name.clone(), names })
+        }
     };
     let (roots, identity) = material.map_or((None, None), |material| (material.roots, material.identity));
     let builder = match roots {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use changehook_core::address::AddressPolicy;
+use changehook_core::address::Policies;
 use reqwest::Client;
 
 use super::client::{self, ClientError};
@@ -37,11 +37,21 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Every name, as far as the address policy lets its addresses pass.
-    Names,
+    Names {
+        /// The namespace, if it has a policy of its own.
+        own: Option<Arc<str>>,
+    },
     /// One host, which is at this vetted address.
     Address(String, IpAddr),
     /// One host, which stands for another name, whose addresses are vetted.
-    Alias(String, String),
+    Alias {
+        /// The host.
+        host: String,
+        /// What it stands for.
+        name: String,
+        /// See [`Reach::Names`].
+        own: Option<Arc<str>>,
+    },
 }
 
 /// All clients; clones share them.
@@ -49,6 +59,7 @@ pub enum Reach {
 pub struct Clients {
     shared: Client,
     names: VettingResolver,
+    policies: Arc<Policies>,
     made: Arc<Mutex<HashMap<Place, Made>>>,
 }
 
@@ -70,12 +81,13 @@ struct Made {
 }
 
 impl Clients {
-    /// `shared` is for all that need no client of their own; the others go where `policy` allows, too.
-    pub fn new(shared: Client, policy: Arc<AddressPolicy>) -> Self {
-        Self { shared, names: VettingResolver::new(policy, Arc::new(SystemLookup)), made: Arc::default() }
+    /// `shared` is for all that need no client of their own; the others go where `policies` allow, too.
+    pub fn new(shared: Client, policies: Arc<Policies>) -> Self {
+        let names = VettingResolver::new(Arc::clone(policies.everybodys()), Arc::new(SystemLookup));
+        Self { shared, names, policies, made: Arc::default() }
     }
 
-    /// The one for every name that the address policy lets pass.
+    /// The one for every name that everybody's address policy lets pass.
     pub fn shared(&self) -> &Client {
         &self.shared
     }
@@ -87,7 +99,13 @@ impl Clients {
         }
         // not under the lock: others need not wait. Two may be built at once; the last one stays
         let material = texts.map(Texts::material).transpose()?;
-        let client = client::build_for(place, material, self.names.clone()).map_err(NoClient::Client)?;
+        let names = match &place.reach {
+            Reach::Names { own: Some(own) } | Reach::Alias { own: Some(own), .. } => {
+                self.names.under(Arc::clone(self.policies.of(own)))
+            }
+            Reach::Names { own: None } | Reach::Alias { own: None, .. } | Reach::Address(..) => self.names.clone(),
+        };
+        let client = client::build_for(place, material, names).map_err(NoClient::Client)?;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut made, now);
         made.insert(place.clone(), Made { client: client.clone(), used: now });
@@ -113,11 +131,11 @@ fn make_room(made: &mut HashMap<Place, Made>, now: Instant) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{http_client, loopback};
+    use super::super::testing::{everybodys, http_client, loopback};
     use super::*;
 
     fn clients() -> Clients {
-        Clients::new(http_client(loopback(), SystemLookup), loopback())
+        Clients::new(http_client(loopback(), SystemLookup), everybodys(&loopback()))
     }
 
     fn place(number: usize) -> Place {

@@ -94,6 +94,12 @@ impl VettingResolver {
         Self { policy, lookup, permits: Arc::new(Semaphore::new(LOOKUPS)), under_way: Arc::default() }
     }
 
+    /// One that answers what another policy allows, and shares the look-ups with this one.
+    #[must_use]
+    pub fn under(&self, policy: Arc<AddressPolicy>) -> Self {
+        Self { policy, ..self.clone() }
+    }
+
     /// The look-up of `host` that is under way, or a new one.
     fn answer(&self, host: &str) -> Answer {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);

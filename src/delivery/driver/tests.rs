@@ -98,11 +98,11 @@ async fn drive(store: &Arc<Counting>, leads: bool, seen: Vec<Sighted>) -> (Resul
     let http = testing::http_client(policy.clone(), testing::ScriptedLookup::default());
     let kube = testing::kube_client(([127, 0, 0, 1], 9).into());
     let (http, secrets, services) = (
-        Clients::new(http, policy.clone()),
+        Clients::new(http, testing::everybodys(&policy)),
         Secrets::new(kube.clone()),
         (Services::new(kube.clone()), Configs::new(kube)),
     );
-    let courier = Courier::new(http, secrets, services, policy, || 0, Arc::new(|| true));
+    let courier = Courier::new(http, secrets, services, testing::everybodys(&policy), || 0, Arc::new(|| true));
     let (sight, sightings) = mpsc::channel(8);
     let (command, commands) = mpsc::channel(8);
     let (told, mut views) = mpsc::channel(8);
