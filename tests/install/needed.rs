@@ -47,8 +47,8 @@ async fn open_secrets(site: &Site, namespace: &str) {
     site.kubectl(&line).await;
 }
 
-/// Signed subscriptions of one namespace to every kind, to a URL, to a URL of a Secret with a header of a Secret, and to a
-/// Service; changes, a condition that flips twice to the same, and one subscription that is deleted.
+/// Signed subscriptions of one namespace to every kind, to a URL, to a URL of a Secret with a header of a Secret, to a
+/// Service, and to an endpoint with authorities of its own; changes, a condition that flips twice to the same, and one subscription that is deleted.
 async fn walk(site: &Site, receiver: &Receiver) {
     for (api_version, kind) in KINDS {
         site.subscribe("shop", &kind.to_lowercase(), (api_version, kind)).await;
@@ -64,6 +64,9 @@ async fn walk(site: &Site, receiver: &Receiver) {
         "spec": {"clusterIP": ip, "selector": {"app": "receiver"}, "ports": [{"name": "http", "port": port}]}});
     site.apply("shop", &service).await;
     site.apply("shop", &subscription("to-service", json!({"service": {"name": "receiver", "port": "http"}}))).await;
+    // its authorities are looked for, whether they are there or not
+    let tls = json!({"caRef": {"kind": "ConfigMap", "name": "authorities"}});
+    site.apply("shop", &subscription("trusting", json!({"url": "https://127.0.0.1:9/", "tls": tls}))).await;
     for name in ["deployment", "statefulset", "daemonset", "configmap", "service", "secret", "to-service"] {
         site.ready("shop", name, "True", "Watching").await;
     }
