@@ -29,8 +29,11 @@ async fn is_served(quiet: &World, name: &str, changes: usize) {
 #[tokio::test]
 async fn a_hundred_and_fifty_subscriptions_to_a_host_that_hangs_get_a_hosts_share_and_delay_nobody() {
     const MANY: usize = 150;
-    let world = World::shared().await;
-    let quiet = world.beside().await;
+    // of its own: so many statuses that change all the time delay those of others
+    let mut world = World::private().await;
+    world.start_operator().await;
+    let mut quiet = world.beside().await;
+    quiet.operator = world.operator.clone();
     quiet.subscribe("quiet", json!({})).await;
     world.receiver.set_default(Reply::Hang);
     world.secret().await;
