@@ -1,10 +1,10 @@
 //! What a subscription's status says, and how it gets there.
 //!
 //! Imports core and api. [`compose`] makes the status out of the controller's [`Verdict`] and the engine's view; the
-//! [`writer`] patches it, one card a
-//! subscription, coalesced by [`pace`]; [`events`] tells condition flips as Kubernetes Events. Invariant: one
+//! [`writer`] patches it, one card a subscription, coalesced by [`pace`], namespaces in turn; [`events`] tells condition flips as Kubernetes Events. Invariant: one
 //! patch carries all of a status, and nothing is patched that is equal.
 
+mod agenda;
 mod card;
 pub mod compose;
 pub mod events;

@@ -4,7 +4,7 @@
 //! whole status and the uid it is meant for, so that a re-created namesake is never written to; what is equal to the
 //! last write is not written; a failed write is tried again with what is true then.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use changehook_core::Now;
@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::agenda::Agenda;
 use super::card::Card;
 use super::events::Events;
 use super::metrics::{Metrics, Write};
@@ -81,7 +82,7 @@ pub struct Writer<T> {
     cards: HashMap<SubscriptionId, Card>,
     /// When each card that differs from what was written is due. Who has waited longest comes first, so that nobody
     /// starves when there is more to write than may be written.
-    agenda: BTreeSet<(u64, SubscriptionId)>,
+    agenda: Agenda,
     /// Views that came before the first verdict, and since when they are there.
     early: HashMap<SubscriptionId, (u64, View)>,
     bucket: Bucket,
@@ -97,7 +98,7 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
             events,
             inputs,
             cards: HashMap::new(),
-            agenda: BTreeSet::new(),
+            agenda: Agenda::default(),
             early: HashMap::new(),
             bucket: Bucket::new(),
             under_way: FuturesUnordered::new(),
@@ -130,8 +131,7 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
         while let Some(done) = self.under_way.next().await {
             self.finished(done);
         }
-        let ids: Vec<SubscriptionId> = self.agenda.iter().map(|(_, id)| id.clone()).collect();
-        for id in ids {
+        for id in self.agenda.drain() {
             while self.under_way.len() >= AT_ONCE
                 && let Some(done) = self.under_way.next().await
             {
@@ -147,8 +147,10 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
     fn hear(&mut self, news: News) {
         match news {
             News::Gone(id) => {
-                if let Some(at) = self.cards.remove(&id).and_then(|card| card.entered) {
-                    self.agenda.remove(&(at, id.clone()));
+                if let Some(card) = self.cards.remove(&id)
+                    && let Some(at) = card.entered
+                {
+                    self.agenda.remove(at, id.clone(), &card.verdict.namespace);
                 }
                 self.early.remove(&id);
             }
@@ -184,11 +186,14 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
         if due == card.entered {
             return;
         }
+        let namespace = &card.verdict.namespace;
         if let Some(before) = card.entered {
-            self.agenda.remove(&(before, id.clone()));
+            self.agenda.remove(before, id.clone(), namespace);
+        }
+        if let Some(at) = due {
+            self.agenda.enter(at, id.clone(), namespace);
         }
         card.entered = due;
-        self.agenda.extend(due.map(|at| (at, id.clone())));
     }
 
     /// Starts the writes that are due and returns how long until the next one is.
@@ -196,16 +201,16 @@ impl<T: Into<(SubscriptionId, View)> + Send> Writer<T> {
         let now = (self.inputs.now)();
         let mut wake = u64::MAX;
         while self.under_way.len() < AT_ONCE {
-            let Some((at, _)) = self.agenda.first() else { break };
-            if *at > now.mono {
-                wake = *at;
+            let Some(at) = self.agenda.first() else { break };
+            if at > now.mono {
+                wake = at;
                 break;
             }
             if let Err(again) = self.bucket.take(now.mono) {
                 wake = again;
                 break;
             }
-            let Some((_, id)) = self.agenda.pop_first() else { break };
+            let Some(id) = self.agenda.pop(now.mono) else { break };
             let Some(card) = self.cards.get_mut(&id) else { continue };
             card.entered = None;
             self.begin(&id, now);
