@@ -43,7 +43,9 @@ async fn an_address_that_may_not_be_dialled_is_refused_and_never_asked_whatever_
         .iter()
         .enumerate()
         .map(|(n, url)| {
-            world.subscription(&format!("bad{n}"), json!({"endpoint": {"url": format!("{url}?zq9-planted")}})).to_string()
+            world
+                .subscription(&format!("bad{n}"), json!({"endpoint": {"url": format!("{url}?zq9-planted")}}))
+                .to_string()
         })
         .collect();
     world.apply(&all.join("\n---\n")).await;

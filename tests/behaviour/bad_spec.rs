@@ -77,7 +77,10 @@ async fn what_an_older_crd_lets_in_is_refused_by_the_operator_and_heals_when_it_
         (url("https://a.example/#zq9-planted"), "spec.endpoint.url: must not have a fragment"),
         (url("https://a.example/\r\nzq9-planted: 1"), "spec.endpoint.url: must be printable ASCII"),
         (headers(json!([{"name": "Host", "value": "zq9-planted"}])), "spec.endpoint.headers[0].name: is reserved"),
-        (headers(json!([{"name": "X", "value": "a\r\nzq9-planted"}])), "spec.endpoint.headers[0].value: must be printable"),
+        (
+            headers(json!([{"name": "X", "value": "a\r\nzq9-planted"}])),
+            "spec.endpoint.headers[0].value: must be printable",
+        ),
         (
             headers(json!([{"name": "X", "value": "zq9-planted"}, {"name": "x", "value": "b"}])),
             "spec.endpoint.headers[1].name: must",

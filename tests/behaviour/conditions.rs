@@ -161,7 +161,9 @@ async fn what_only_an_edit_can_heal_is_stalled_until_it_is_edited() {
     let world = World::shared().await;
     let history = History::of(&world).await;
     world.subscribe("edit", json!({})).await;
-    world.patch("edit", &json!({"spec": {"endpoint": {"url": "https://169.254.169.254/latest?secret=zq9-planted"}}})).await;
+    world
+        .patch("edit", &json!({"spec": {"endpoint": {"url": "https://169.254.169.254/latest?secret=zq9-planted"}}}))
+        .await;
     let stalled = world.condition("edit", "Stalled", "True", "AddressRefused").await;
     let message = stalled["message"].as_str().unwrap();
     assert!(message.starts_with("spec.endpoint.url: ") && message.contains("--allow-cidr"), "{message}");

@@ -254,8 +254,11 @@ async fn an_answer_that_is_cut_short_or_endless_counts_by_its_status_and_none_of
         ("hints", Reply::InformationalFlood(20)),
         ("marked", marked(200)),
     ];
-    let refused =
-        [("refused", marked(400)), ("header", reason), ("moved", Reply::redirect(format!("http://{MARK}.example/{MARK}")))];
+    let refused = [
+        ("refused", marked(400)),
+        ("header", reason),
+        ("moved", Reply::redirect(format!("http://{MARK}.example/{MARK}"))),
+    ];
     let all: Vec<_> = cases.iter().chain(&refused).cloned().collect();
     tell_each(&world, &all).await;
     for (name, _) in &cases {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use testbed::{Reply, planted};
 use testbed::receiver::{Request, verify, verify_header};
+use testbed::{Reply, planted};
 
 use crate::world::{SOON, World, condition};
 

@@ -221,7 +221,8 @@ async fn no_secret_is_shown_in_logs_status_events_or_metrics_even_at_the_finest_
     options.args = vec!["--log-filter".to_owned(), "trace".to_owned()];
     world.operator =
         Some(std::sync::Arc::new(testbed::Operator::start(options).await.expect("the operator gets ready")));
-    let (key, token, literal, query) = ("zq9-planted-key", "zq9-planted-token", "zq9-planted-literal", "zq9-planted-query");
+    let (key, token, literal, query) =
+        ("zq9-planted-key", "zq9-planted-token", "zq9-planted-literal", "zq9-planted-query");
     secret(&world, "signing", json!({"secret": base64(key.as_bytes())})).await;
     let hidden_path = "zq9-planted-path";
     secret(&world, "hook", json!({"url": base64(world.receiver.url(&format!("/{hidden_path}")).as_bytes())})).await;
@@ -260,4 +261,5 @@ async fn no_secret_is_shown_in_logs_status_events_or_metrics_even_at_the_finest_
         assert_eq!(at, None, "{hidden} is shown");
     }
     assert!(text.contains("TRACE"), "the log is at its finest level");
+    crate::shown::search(world.plane(), Some(world.operator()));
 }

@@ -14,6 +14,8 @@ use testbed::receiver::Request;
 use testbed::{ControlPlane, Operator, OperatorOptions, Receiver, eventually, planted};
 use tokio::sync::OnceCell;
 
+use crate::shown;
+
 /// How long anything may take that should take a moment: the machine may be busy with other tests.
 pub const SOON: Duration = Duration::from_secs(30);
 /// The signing key of [`World::secret`].
@@ -251,6 +253,15 @@ impl World {
         let log = self.operator.as_ref().map(|operator| operator.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for World {
+    /// Whatever a test does, nothing hidden is shown by it.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            shown::search(self.plane(), self.operator.as_deref());
+        }
     }
 }
 

@@ -118,6 +118,41 @@ async fn secrets_are_watched_by_their_metadata_and_their_content_is_never_read_f
 }
 
 #[tokio::test]
+async fn secrets_are_listed_and_watched_only_if_somebody_wants_them_and_only_as_their_metadata() {
+    let Faulty { world, proxy } = &Faulty::start().await;
+    let bulk = [Matcher::lists("secrets"), Matcher::watches("secrets")];
+    let asked = || bulk.iter().flat_map(|matcher| proxy.seen(matcher)).collect::<Vec<_>>();
+    world.subscribe("maps", json!({})).await;
+    world.config_map("thing", json!({})).await;
+    world.requests("maps", 1).await;
+    let by_name = proxy.seen(&Matcher::any().containing("/secrets/signing"));
+    assert!(!by_name.is_empty(), "the proxy sees what is asked of Secrets");
+    assert!(by_name.iter().all(|seen| seen.method == "GET" && !seen.is_watch()), "{by_name:?}");
+    assert!(asked().is_empty(), "{:?}", asked());
+
+    allow(world, "", "secrets").await;
+    let resources = json!([{"apiVersion": "v1", "kind": "Secret", "names": ["watched"]}]);
+    world.subscribe("secrets", json!({"resources": resources})).await;
+    let watched = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "watched"},
+        "stringData": {"password": PASSWORD}});
+    world.apply(&watched.to_string()).await;
+    world.told_exactly("secrets", &["new watched"]).await;
+    proxy.cut_open_watches(&bulk[1]);
+    let before = proxy.seen(&bulk[1]).len();
+    proxy.wait_for(&bulk[1], before + 1, LATER).await.expect("it watches again");
+    world.kubectl(&["delete", "secret", "watched"]).await;
+    world.told_exactly("secrets", &["new watched", "removed watched"]).await;
+    let asked = asked();
+    assert!(asked.iter().any(|seen| !seen.is_watch()) && asked.iter().any(testbed::fault_proxy::Seen::is_watch), "{asked:#?}");
+    for seen in &asked {
+        let metadata = |accepted: &str| accepted.contains("as=PartialObjectMetadata");
+        assert!(!seen.accept.is_empty() && seen.accept.split(',').all(metadata), "{seen:?}");
+    }
+    let by_name = proxy.seen(&Matcher::any().containing("/secrets/watched"));
+    assert!(by_name.is_empty(), "{by_name:?}");
+}
+
+#[tokio::test]
 async fn a_list_that_is_complete_before_the_subscriptions_secret_was_read_is_not_overlooked() {
     let Faulty { world, proxy } = &Faulty::start().await;
     let secret = Matcher::any().containing("/secrets/signing?");
