@@ -130,6 +130,9 @@ async fn secrets_are_listed_and_watched_only_if_somebody_wants_them_and_only_as_
     assert!(by_name.iter().all(|seen| seen.method == "GET" && !seen.is_watch()), "{by_name:?}");
     assert!(asked().is_empty(), "{:?}", asked());
 
+    // by streaming lists and, where those are refused, by pages
+    let streaming = bulk[1].clone().containing("sendInitialEvents=true");
+    proxy.inject(streaming, Fault::Status(422), Times::Always);
     allow(world, "", "secrets").await;
     let resources = json!([{"apiVersion": "v1", "kind": "Secret", "names": ["watched"]}]);
     world.subscribe("secrets", json!({"resources": resources})).await;
@@ -143,7 +146,10 @@ async fn secrets_are_listed_and_watched_only_if_somebody_wants_them_and_only_as_
     world.kubectl(&["delete", "secret", "watched"]).await;
     world.told_exactly("secrets", &["new watched", "removed watched"]).await;
     let asked = asked();
-    assert!(asked.iter().any(|seen| !seen.is_watch()) && asked.iter().any(testbed::fault_proxy::Seen::is_watch), "{asked:#?}");
+    assert!(
+        asked.iter().any(|seen| !seen.is_watch()) && asked.iter().any(testbed::fault_proxy::Seen::is_watch),
+        "{asked:#?}"
+    );
     for seen in &asked {
         let metadata = |accepted: &str| accepted.contains("as=PartialObjectMetadata");
         assert!(!seen.accept.is_empty() && seen.accept.split(',').all(metadata), "{seen:?}");
