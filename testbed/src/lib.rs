@@ -27,6 +27,7 @@
 //! | [`rounds`] | kill -9 again and again under load, in tests and in `cargo soak` |
 //! | [`tally`] | every event, request by request: repeats, and what must never be told |
 //! | [`interrupt`] | being told to stop |
+//! | [`marks`] | a text in everything that must stay hidden, and the search for it |
 //! | [`usage`] | memory and processor time of a process |
 //! | [`tenant`] | what a namespace has before its people come |
 //! | [`wait`] | waiting for a condition with a deadline |
@@ -46,6 +47,7 @@ mod lease;
 pub mod ledger;
 pub mod link;
 pub mod manifests;
+pub mod marks;
 pub mod mirror;
 pub mod operator;
 mod pki;

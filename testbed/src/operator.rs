@@ -9,6 +9,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use tokio::sync::OnceCell;
 use crate::{
     ControlPlane,
     error::{Context, Error, Result},
-    eventually, helm, http1, manifests,
+    eventually, helm, http1, manifests, marks,
     process::{self, Child, Signal},
     scratch::Scratch,
     usage,
@@ -143,12 +144,14 @@ pub(crate) struct Launch {
     pub(crate) ready_within: Duration,
 }
 
-/// A running operator. Killed on drop.
+/// A running operator. Killed on drop, which panics if its log shows what [`marks`] says must stay hidden.
 #[derive(Debug)]
 pub struct Operator {
     child: Child,
     launch: Launch,
     admin: SocketAddr,
+    /// So much of its log was searched by [`Self::search_log`].
+    searched: Mutex<usize>,
     // last: the log goes after the child
     _scratch: Scratch,
 }
@@ -213,7 +216,7 @@ impl Operator {
         })
         .await;
         match listening {
-            Ok(Some(admin)) => Ok(Self { child, launch, admin, _scratch: scratch }),
+            Ok(Some(admin)) => Ok(Self { child, launch, admin, searched: Mutex::default(), _scratch: scratch }),
             Ok(None) | Err(_) => Err(child.error("did not say where its admin server listens")),
         }
     }
@@ -257,6 +260,20 @@ impl Operator {
         self.child.log()
     }
 
+    /// Searches what it has logged and printed since the last search for what must stay hidden.
+    ///
+    /// # Panics
+    /// If something is found.
+    pub fn search_log(&self) {
+        let log = self.log();
+        // a line that is still being written is searched next time
+        let end = log.rfind('\n').map_or(0, |at| at + 1);
+        let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = log.get(std::mem::replace(&mut *searched, end)..end).unwrap_or_default();
+        drop(searched);
+        marks::assert_none("the operator's log", new);
+    }
+
     /// Where its admin server listens.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
@@ -295,6 +312,17 @@ impl Operator {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.pid()
+    }
+}
+
+impl Drop for Operator {
+    /// What it said last, perhaps while it panicked, is searched when it is gone.
+    fn drop(&mut self) {
+        self.child.signal(Signal::Kill);
+        if !std::thread::panicking() {
+            self.child.wait_blocking(Duration::from_secs(10));
+            self.search_log();
+        }
     }
 }
 

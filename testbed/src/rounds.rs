@@ -22,7 +22,7 @@ use crate::{
     unrest::{LABEL, Unrest},
 };
 
-const KEY: &str = "rounds-signing-key";
+const KEY: &str = crate::planted!("-rounds-signing-key");
 const HOOK: &str = "/rounds";
 /// What a machine that is busy with other things needs, beside [`ANSWER_AGE`], until a commit is done.
 const SLACK: Duration = Duration::from_secs(1);

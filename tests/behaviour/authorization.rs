@@ -202,7 +202,7 @@ async fn rights_taken_away_under_load_stop_it_and_given_back_bring_all_that_is_o
 
 /// Whether every object's newest state has reached the path.
 fn last_rounds(all: &[testbed::receiver::Request], path: &str, objects: usize, round: &str) -> bool {
-    let on_path = all.iter().filter(|request| request.target == path).filter_map(|request| request.json().ok());
+    let on_path = all.iter().filter(|request| request.path() == path).filter_map(|request| request.json().ok());
     let newest = on_path.filter(|body| body["change"]["object"]["data"]["round"] == round);
     let names: std::collections::BTreeSet<String> =
         newest.map(|body| body["change"]["server_name"].to_string()).collect();

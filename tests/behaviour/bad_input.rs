@@ -43,14 +43,16 @@ async fn an_address_that_may_not_be_dialled_is_refused_and_never_asked_whatever_
         .iter()
         .enumerate()
         .map(|(n, url)| {
-            world.subscription(&format!("bad{n}"), json!({"endpoint": {"url": format!("{url}?t0ken")}})).to_string()
+            world
+                .subscription(&format!("bad{n}"), json!({"endpoint": {"url": format!("{url}?zq9-planted")}}))
+                .to_string()
         })
         .collect();
     world.apply(&all.join("\n---\n")).await;
     for (n, url) in bad.iter().enumerate() {
         let message = complaint(&world, &format!("bad{n}"), "AddressRefused").await;
         assert!(message.starts_with("spec.endpoint.url: "), "{url}: {message}");
-        assert!(message.contains("--allow-cidr") && !message.contains("t0ken"), "{url}: {message}");
+        assert!(message.contains("--allow-cidr") && !message.contains("zq9-planted"), "{url}: {message}");
         assert_eq!(said(&world.get(&format!("bad{n}")).await, "Stalled"), "True(AddressRefused)");
     }
     others_go_on(&world, "a").await;
@@ -65,10 +67,10 @@ async fn an_address_that_may_not_be_dialled_is_refused_and_never_asked_whatever_
 async fn a_name_that_does_not_resolve_is_the_endpoints_trouble_and_not_the_subscriptions() {
     let world = World::shared().await;
     world.subscribe("good", json!({})).await;
-    world.subscribe("nowhere", json!({"endpoint": {"url": "https://nowhere.invalid/in?t0ken"}})).await;
+    world.subscribe("nowhere", json!({"endpoint": {"url": "https://nowhere.invalid/in?zq9-planted"}})).await;
     others_go_on(&world, "a").await;
     let health = world.condition("nowhere", "EndpointHealthy", "False", "DnsFailed").await;
-    assert!(!health["message"].as_str().unwrap().contains("t0ken"), "{health}");
+    assert!(!health["message"].as_str().unwrap().contains("zq9-planted"), "{health}");
     let object = world.get("nowhere").await;
     assert_eq!(said(&object, "Ready"), "True(Watching)");
     assert_eq!(object["status"]["endpoint"]["host"], "nowhere.invalid");

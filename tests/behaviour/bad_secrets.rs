@@ -37,10 +37,10 @@ async fn a_secret_that_cannot_be_used_is_told_with_the_place_that_names_it_and_w
     let secret = |data: Value| {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "odd"}, "data": data}).to_string()
     };
-    // "", 0xfffe, "t0ken\n", "a\r\nx-evil: t0ken"
+    // "", 0xfffe, "zq9-planted\n", "a\r\nx-evil: zq9-planted"
     world
         .apply(&secret(
-            json!({"empty": "", "binary": "//4=", "newline": "dDBrZW4K", "split": "YQ0KeC1ldmlsOiB0MGtlbg=="}),
+            json!({"empty": "", "binary": "//4=", "newline": "enE5LXBsYW50ZWQK", "split": "YQ0KeC1ldmlsOiB6cTktcGxhbnRlZA=="}),
         ))
         .await;
     let header = |key: &str| {
@@ -77,14 +77,14 @@ async fn a_secret_that_cannot_be_used_is_told_with_the_place_that_names_it_and_w
         world.apply(&world.subscription(name, patch).to_string()).await;
         let message = complaint(&world, name, reason).await;
         assert!(message.starts_with(place) && message.contains(says), "{name}: {message}");
-        assert!(!message.contains("t0ken"), "{message}");
+        assert!(!message.contains("zq9-planted"), "{message}");
     }
     others_go_on(&world, "a").await;
     assert_eq!(world.receiver.all_requests().len(), world.receiver.requests("/good").len());
-    world.apply(&secret(json!({"newline": "dDBrZW4="}))).await;
+    world.apply(&secret(json!({"newline": "enE5LXBsYW50ZWQ="}))).await;
     world.ready("newline").await;
     let requests = world.requests("newline", 1).await;
-    assert_eq!(requests[0].header("authorization"), Some("t0ken"));
+    assert_eq!(requests[0].header("authorization"), Some("zq9-planted"));
 }
 
 #[tokio::test]

@@ -57,12 +57,12 @@ async fn what_an_older_crd_lets_in_is_refused_by_the_operator_and_heals_when_it_
     let headers = |headers: Value| json!({"endpoint": {"headers": headers}});
     let url = |url: &str| json!({"endpoint": {"url": url}});
     let cases = [
-        (json!({"endpoint": {"method": "t0ken"}}), "spec.endpoint.method: must be one of"),
-        (json!({"endpoint": "https://a.example/?t0ken"}), "spec.endpoint: must be an object"),
-        (json!({"changeTypes": ["New", "t0ken"]}), "spec.changeTypes[1]: must be one of"),
-        (json!({"resources": "t0ken"}), "spec.resources: must be a list"),
-        (json!({"suspend": "t0ken"}), "spec.suspend: must be true or false"),
-        (json!({"payload": {"format": "t0ken"}}), "spec.payload.format: must be one of"),
+        (json!({"endpoint": {"method": "zq9-planted"}}), "spec.endpoint.method: must be one of"),
+        (json!({"endpoint": "https://a.example/?zq9-planted"}), "spec.endpoint: must be an object"),
+        (json!({"changeTypes": ["New", "zq9-planted"]}), "spec.changeTypes[1]: must be one of"),
+        (json!({"resources": "zq9-planted"}), "spec.resources: must be a list"),
+        (json!({"suspend": "zq9-planted"}), "spec.suspend: must be true or false"),
+        (json!({"payload": {"format": "zq9-planted"}}), "spec.payload.format: must be one of"),
         (json!({"endpoint": {"timeoutSeconds": 1e12}}), "spec.endpoint.timeoutSeconds: must be"),
         (json!({"endpoint": {"timeoutSeconds": -5}}), "spec.endpoint.timeoutSeconds: must be from 1 to 30"),
         (json!({"resources": []}), "spec.resources: must have 1 to 8 entries"),
@@ -72,18 +72,21 @@ async fn what_an_older_crd_lets_in_is_refused_by_the_operator_and_heals_when_it_
             "spec.resources[0].apiVersion: must not be of changehook.dev",
         ),
         (kind("../v1", "Secret"), "spec.resources[0].apiVersion: must be"),
-        (url("javascript:t0ken"), "spec.endpoint.url: must start with https://"),
-        (url("https://t0ken@a.example/"), "spec.endpoint.url: must not have user information"),
-        (url("https://a.example/#t0ken"), "spec.endpoint.url: must not have a fragment"),
-        (url("https://a.example/\r\nt0ken: 1"), "spec.endpoint.url: must be printable ASCII"),
-        (headers(json!([{"name": "Host", "value": "t0ken"}])), "spec.endpoint.headers[0].name: is reserved"),
-        (headers(json!([{"name": "X", "value": "a\r\nt0ken"}])), "spec.endpoint.headers[0].value: must be printable"),
+        (url("javascript:zq9-planted"), "spec.endpoint.url: must start with https://"),
+        (url("https://zq9-planted@a.example/"), "spec.endpoint.url: must not have user information"),
+        (url("https://a.example/#zq9-planted"), "spec.endpoint.url: must not have a fragment"),
+        (url("https://a.example/\r\nzq9-planted: 1"), "spec.endpoint.url: must be printable ASCII"),
+        (headers(json!([{"name": "Host", "value": "zq9-planted"}])), "spec.endpoint.headers[0].name: is reserved"),
         (
-            headers(json!([{"name": "X", "value": "t0ken"}, {"name": "x", "value": "b"}])),
+            headers(json!([{"name": "X", "value": "a\r\nzq9-planted"}])),
+            "spec.endpoint.headers[0].value: must be printable",
+        ),
+        (
+            headers(json!([{"name": "X", "value": "zq9-planted"}, {"name": "x", "value": "b"}])),
             "spec.endpoint.headers[1].name: must",
         ),
-        (json!({"filter": {"expression": "t0ken"}}), "spec.filter: "),
-        (json!({"signing": {"secretRef": {"name": "../t0ken"}}}), "spec.signing.secretRef.name: must be"),
+        (json!({"filter": {"expression": "zq9-planted"}}), "spec.filter: "),
+        (json!({"signing": {"secretRef": {"name": "../zq9-planted"}}}), "spec.signing.secretRef.name: must be"),
     ];
     let mut all: Vec<String> = cases
         .iter()
@@ -94,7 +97,7 @@ async fn what_an_older_crd_lets_in_is_refused_by_the_operator_and_heals_when_it_
     all.push(world.subscription("good", json!({})).to_string());
     world.apply(&all.join("\n---\n")).await;
     // Somebody has written a status that is none, which must not count as the spec's fault.
-    let nonsense = json!({"status": {"lastDelivery": "t0ken", "observedGeneration": 1}}).to_string();
+    let nonsense = json!({"status": {"lastDelivery": "zq9-planted", "observedGeneration": 1}}).to_string();
     world.kubectl(&["patch", "whsub", "good", "--subresource=status", "--type=merge", "-p", &nonsense]).await;
     world.start_operator().await;
     world.ready("good").await;
@@ -104,13 +107,13 @@ async fn what_an_older_crd_lets_in_is_refused_by_the_operator_and_heals_when_it_
         lint(&object);
         let message = condition(&object, "Ready").unwrap()["message"].as_str().unwrap().to_owned();
         assert!(message.starts_with(start), "{patch}: {message}");
-        assert!(!object["status"].to_string().contains("t0ken"), "{object:#}");
+        assert!(!object["status"].to_string().contains("zq9-planted"), "{object:#}");
     }
     others_go_on(&world, "a").await;
     assert_eq!(world.receiver.all_requests().len(), 1);
 
     // Broken while it runs: what is in force is held, and goes on from there.
-    let bad = json!({"spec": {"endpoint": {"method": "t0ken"}}});
+    let bad = json!({"spec": {"endpoint": {"method": "zq9-planted"}}});
     world.patch("good", &bad).await;
     world.condition("good", "Stalled", "True", "InvalidSpec").await;
     world.config_map("b", json!({})).await;
@@ -125,5 +128,5 @@ async fn what_an_older_crd_lets_in_is_refused_by_the_operator_and_heals_when_it_
     world.apply(&world.subscription("bad1", json!({})).to_string()).await;
     world.ready("bad1").await;
     let log = world.operator().log();
-    assert!(!log.contains("t0ken"), "the log repeats what it was given");
+    assert!(!log.contains("zq9-planted"), "the log repeats what it was given");
 }

@@ -112,7 +112,7 @@ async fn what_something_else_can_heal_is_reconciling_and_heals_by_itself() {
     let condition = world.condition("missing", "Ready", "False", "SecretKeyNotFound").await;
     assert!(condition["message"].as_str().unwrap().contains("has no key \"other\""), "{condition}");
     let whole = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "signing"},
-        "stringData": {"secret": "unused", "other": crate::world::KEY}});
+        "stringData": {"secret": testbed::marks::MARK, "other": crate::world::KEY}});
     world.apply(&whole.to_string()).await;
     world.ready("missing").await;
     let requests = world.requests("missing", 1).await;
@@ -161,7 +161,9 @@ async fn what_only_an_edit_can_heal_is_stalled_until_it_is_edited() {
     let world = World::shared().await;
     let history = History::of(&world).await;
     world.subscribe("edit", json!({})).await;
-    world.patch("edit", &json!({"spec": {"endpoint": {"url": "https://169.254.169.254/latest?secret=1"}}})).await;
+    world
+        .patch("edit", &json!({"spec": {"endpoint": {"url": "https://169.254.169.254/latest?secret=zq9-planted"}}}))
+        .await;
     let stalled = world.condition("edit", "Stalled", "True", "AddressRefused").await;
     let message = stalled["message"].as_str().unwrap();
     assert!(message.starts_with("spec.endpoint.url: ") && message.contains("--allow-cidr"), "{message}");

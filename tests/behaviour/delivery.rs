@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use testbed::Reply;
+use testbed::marks::MARK;
 use testbed::receiver::Request;
+use testbed::{Reply, planted};
 
 use crate::world::{SOON, World, told, verified};
 
@@ -48,7 +49,7 @@ pub fn uid(request: &Request) -> Option<String> {
 async fn a_request_carries_our_headers_and_the_subscriptions_own() {
     let world = World::shared().await;
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "partner"},
-        "stringData": {"token": "Bearer t0ken"}});
+        "stringData": {"token": concat!("Bearer ", planted!("-token"))}});
     world.apply(&secret.to_string()).await;
     let headers = json!([
         {"name": "X-Team", "value": "shop / checkout"},
@@ -70,7 +71,7 @@ async fn a_request_carries_our_headers_and_the_subscriptions_own() {
     assert_eq!(once("content-length"), request.body.len().to_string());
     assert_eq!(once("host"), world.receiver.address().to_string());
     assert_eq!(once("x-team"), "shop / checkout");
-    assert_eq!(once("authorization"), "Bearer t0ken");
+    assert_eq!(once("authorization"), concat!("Bearer ", planted!("-token")));
     assert_eq!(once("accept"), "application/json");
     assert_eq!(once("webhook-id"), verified(&request)["change"]["id"].as_str().unwrap_or_default());
     let sent: u64 = once("webhook-timestamp").parse().expect("whole seconds");
@@ -98,11 +99,11 @@ async fn the_method_is_what_the_subscription_says() {
 #[tokio::test]
 async fn the_path_and_the_query_of_the_url_arrive_as_written() {
     let world = World::shared().await;
-    let url = world.receiver.url("/hook%2Fin/a?token=t%20k&x=1&x=2");
+    let url = world.receiver.url("/hook%2Fin/a?token=zq9-planted%20k&x=1&x=2");
     world.subscribe("query", json!({"endpoint": {"url": url}})).await;
     world.config_map("thing", json!({})).await;
     let requests = world.receiver.wait_for("/hook%2Fin/a", 1, SOON).await.expect("it comes");
-    assert_eq!(requests[0].target, "/hook%2Fin/a?token=t%20k&x=1&x=2");
+    assert_eq!(requests[0].target, "/hook%2Fin/a?token=zq9-planted%20k&x=1&x=2");
     let status = world.get("query").await["status"].to_string();
     assert!(!status.contains("token") && !world.operator().log().contains("t%20k"), "{status}");
 }
@@ -242,8 +243,8 @@ async fn an_endpoint_that_closes_after_each_answer_gets_every_change_once() {
 #[tokio::test]
 async fn an_answer_that_is_cut_short_or_endless_counts_by_its_status_and_none_of_it_is_shown() {
     let world = World::shared().await;
-    let marked = |status| Reply::Body(status, b"M4RKER \x1b[31m\r\nX-Injected: M4RKER".to_vec());
-    let reason = Reply::StatusWithHeaders(400, vec![("retry-after".to_owned(), "M4RKER".to_owned())]);
+    let marked = |status| Reply::Body(status, format!("{MARK} \x1b[31m\r\nX-Injected: {MARK}").into_bytes());
+    let reason = Reply::StatusWithHeaders(400, vec![("retry-after".to_owned(), MARK.to_owned())]);
     let cases = [
         ("truncated", Reply::TruncatedBody),
         ("reset", Reply::ResetMidBody),
@@ -253,8 +254,11 @@ async fn an_answer_that_is_cut_short_or_endless_counts_by_its_status_and_none_of
         ("hints", Reply::InformationalFlood(20)),
         ("marked", marked(200)),
     ];
-    let refused =
-        [("refused", marked(400)), ("header", reason), ("moved", Reply::redirect("http://M4RKER.example/M4RKER"))];
+    let refused = [
+        ("refused", marked(400)),
+        ("header", reason),
+        ("moved", Reply::redirect(format!("http://{MARK}.example/{MARK}"))),
+    ];
     let all: Vec<_> = cases.iter().chain(&refused).cloned().collect();
     tell_each(&world, &all).await;
     for (name, _) in &cases {
@@ -262,7 +266,7 @@ async fn an_answer_that_is_cut_short_or_endless_counts_by_its_status_and_none_of
     }
     for (name, _) in &refused {
         let object = world.until(name, "not parked", |object| object["status"]["delivery"]["parked"] == 1).await;
-        assert!(!object["status"].to_string().to_lowercase().contains("m4rker"), "{}", object["status"]);
+        assert!(!object["status"].to_string().to_lowercase().contains(MARK), "{}", object["status"]);
     }
-    assert!(!world.operator().log().to_lowercase().contains("m4rker"));
+    assert!(!world.operator().log().to_lowercase().contains(MARK));
 }

@@ -7,13 +7,13 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, WatchEvent, WatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
-use testbed::eventually;
+use testbed::{eventually, planted};
 use tokio::task::JoinHandle;
 
 use crate::world::{KEY, SOON, World};
 
 /// Stands in URLs where a credential would.
-pub const QUERY: &str = "token=t0ken-in-the-query";
+pub const QUERY: &str = concat!("token=", planted!("-in-the-query"));
 
 /// See the module's head.
 pub struct History {

@@ -24,6 +24,7 @@ mod retries;
 mod rotation;
 mod secrets;
 mod service;
+mod shown;
 mod slice;
 mod status;
 mod suspend;

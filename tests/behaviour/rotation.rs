@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use testbed::Reply;
 use testbed::receiver::{Request, verify, verify_header};
+use testbed::{Reply, planted};
 
 use crate::world::{SOON, World, condition};
 
-const OLD: &str = "the old key";
-const NEW: &str = "the new key";
+const OLD: &str = planted!("-old-key");
+const NEW: &str = planted!("-new-key");
 const PREVIOUS: &str = "x-signature-256-previous";
 
 async fn keys(world: &World, keys: Value) {

@@ -69,9 +69,9 @@ async fn nothing_is_sent_until_the_secret_exists_and_then_it_starts_by_itself() 
     world.requests("barrier", 2).await;
     assert_eq!(world.receiver.requests("/missing").len(), 0);
 
-    key(&world, b"at last").await;
+    key(&world, b"zq9-planted-at-last").await;
     let delivered = world.receiver.wait_for("/missing", 2, A_LOOK).await.expect("what was held is sent");
-    assert!(delivered.iter().all(|request| signed_with(request, b"at last")));
+    assert!(delivered.iter().all(|request| signed_with(request, b"zq9-planted-at-last")));
     let mut names: Vec<_> =
         delivered.iter().map(|r| r.json().expect("JSON")["change"]["server_name"].clone()).collect();
     names.sort_by_key(ToString::to_string);
@@ -86,10 +86,10 @@ async fn a_retry_is_signed_with_the_key_as_it_is_then() {
     world.subscribe("rotated", json!({"retryPolicy": {"initialDelaySeconds": 6}})).await;
     world.config_map("thing", json!({})).await;
     let first = world.requests("rotated", 1).await.remove(0);
-    key(&world, b"the next key").await;
+    key(&world, b"zq9-planted-next-key").await;
     let second = world.requests("rotated", 2).await.remove(1);
     assert!(signed_with(&first, KEY.as_bytes()));
-    assert!(signed_with(&second, b"the next key"));
+    assert!(signed_with(&second, b"zq9-planted-next-key"));
     assert_eq!((first.header("webhook-id"), &first.body), (second.header("webhook-id"), &second.body));
 }
 
@@ -97,7 +97,7 @@ async fn a_retry_is_signed_with_the_key_as_it_is_then() {
 async fn an_edited_key_is_used_within_seconds_and_the_old_one_never_again() {
     let world = World::shared().await;
     world.subscribe("edited", json!({})).await;
-    key(&world, b"the next key").await;
+    key(&world, b"zq9-planted-next-key").await;
     let edited = std::time::Instant::now();
     let mut sent = 0;
     loop {
@@ -106,7 +106,7 @@ async fn an_edited_key_is_used_within_seconds_and_the_old_one_never_again() {
         let requests = world.requests("edited", sent).await;
         let last = &requests[sent - 1];
         // The cache of Secrets holds 5 s at most.
-        if signed_with(last, b"the next key") {
+        if signed_with(last, b"zq9-planted-next-key") {
             break;
         }
         assert!(signed_with(last, KEY.as_bytes()), "signed with neither");
@@ -115,7 +115,7 @@ async fn an_edited_key_is_used_within_seconds_and_the_old_one_never_again() {
     for more in 1..=5 {
         world.config_map("thing", json!({"more": more.to_string()})).await;
         let requests = world.requests("edited", sent + more).await;
-        assert!(signed_with(&requests[sent + more - 1], b"the next key"));
+        assert!(signed_with(&requests[sent + more - 1], b"zq9-planted-next-key"));
     }
 }
 
@@ -145,8 +145,8 @@ async fn the_bytes_of_a_key_are_used_as_they_are() {
     let world = World::shared().await;
     let cases: [(&str, Vec<u8>); 5] = [
         ("binary", vec![0, 0xff, 0xfe, b'\n', 0x80]),
-        ("newline", b"s3cr3t\n".to_vec()),
-        ("carriage", b"s3cr3t\r\n".to_vec()),
+        ("newline", b"zq9-planted\n".to_vec()),
+        ("carriage", b"zq9-planted\r\n".to_vec()),
         ("one", b"k".to_vec()),
         ("long", vec![0xaa; 10_000]),
     ];
@@ -187,22 +187,22 @@ async fn a_header_whose_secret_is_missing_or_unfit_holds_the_subscription_and_sa
     world.apply(&world.subscription("header", json!({"endpoint": {"headers": headers}})).to_string()).await;
     let ready = world.condition("header", "Ready", "False", "SecretNotFound").await;
     assert!(ready["message"].as_str().is_some_and(|message| message.contains("partner")), "{ready}");
-    for unfit in [&b"t0ken\n"[..], b"two\r\nX-Injected: 1", b"\xff\xfe", b"nul\0"] {
+    for unfit in [&b"zq9-planted\n"[..], b"two\r\nX-Injected: 1", b"\xff\xfe", b"nul\0"] {
         secret(&world, "partner", json!({"token": base64(unfit)})).await;
         let ready = world.condition("header", "Ready", "False", "SecretInvalid").await;
         assert!(ready["message"].as_str().is_some_and(|message| message.contains("partner")), "{ready}");
     }
     world.config_map("thing", json!({})).await;
-    secret(&world, "partner", json!({"token": base64(b"Bearer t0ken")})).await;
+    secret(&world, "partner", json!({"token": base64(b"Bearer zq9-planted")})).await;
     let requests = world.receiver.wait_for("/header", 1, A_LOOK).await.expect("it starts by itself");
-    assert_eq!(requests[0].header("authorization"), Some("Bearer t0ken"));
+    assert_eq!(requests[0].header("authorization"), Some("Bearer zq9-planted"));
     assert_eq!(requests[0].header_values("x-injected").count(), 0);
 }
 
 #[tokio::test]
 async fn a_change_refused_with_401_is_sent_again_once_the_secret_is_edited() {
     let world = World::shared().await;
-    let right = b"the right key";
+    let right = b"zq9-planted-right-key";
     world.receiver.rule(move |request| Some(Reply::Status(if signed_with(request, right) { 200 } else { 401 })));
     world.subscribe("refused", json!({})).await;
     world.config_map("thing", json!({})).await;
@@ -221,9 +221,10 @@ async fn no_secret_is_shown_in_logs_status_events_or_metrics_even_at_the_finest_
     options.args = vec!["--log-filter".to_owned(), "trace".to_owned()];
     world.operator =
         Some(std::sync::Arc::new(testbed::Operator::start(options).await.expect("the operator gets ready")));
-    let (key, token, literal, query) = ("K3Y-4711-hush", "T0K3N-4711-hush", "L1T-4711-hush", "QU3RY-4711-hush");
+    let (key, token, literal, query) =
+        ("zq9-planted-key", "zq9-planted-token", "zq9-planted-literal", "zq9-planted-query");
     secret(&world, "signing", json!({"secret": base64(key.as_bytes())})).await;
-    let hidden_path = "P4TH-4711-hush";
+    let hidden_path = "zq9-planted-path";
     secret(&world, "hook", json!({"url": base64(world.receiver.url(&format!("/{hidden_path}")).as_bytes())})).await;
     let mut from = world
         .subscription("shown-from", json!({"endpoint": {"urlFrom": {"secretKeyRef": {"name": "hook", "key": "url"}}}}));
@@ -260,4 +261,5 @@ async fn no_secret_is_shown_in_logs_status_events_or_metrics_even_at_the_finest_
         assert_eq!(at, None, "{hidden} is shown");
     }
     assert!(text.contains("TRACE"), "the log is at its finest level");
+    crate::shown::search(world.plane(), Some(world.operator()));
 }

@@ -74,7 +74,7 @@ async fn requests_go_to_the_services_address_with_its_name_within_the_cluster_as
     let (_, receiver) = receiver().await;
     let port = receiver.address().port();
     apply(&world, &service("receiver", &receiver)).await;
-    subscribe(&world, "by-number", json!({"name": "receiver", "port": port, "path": "/number?a=hush"})).await;
+    subscribe(&world, "by-number", json!({"name": "receiver", "port": port, "path": "/number?a=zq9-planted"})).await;
     subscribe(&world, "by-name", json!({"name": "receiver", "port": "http"})).await;
     let host = format!("receiver.{}.svc:{port}", world.namespace);
     for name in ["by-number", "by-name"] {
@@ -87,7 +87,7 @@ async fn requests_go_to_the_services_address_with_its_name_within_the_cluster_as
         assert_eq!(requests[0].header("host"), Some(&*host));
         assert_eq!(verified(&requests[0])["change"]["resource"]["name"], "thing");
     }
-    assert_eq!(receiver.requests("/number")[0].target, "/number?a=hush");
+    assert_eq!(receiver.requests("/number")[0].target, "/number?a=zq9-planted");
     assert!(
         !world.operator().log().contains("hush")
             && !world.get("by-number").await["status"].to_string().contains("hush")

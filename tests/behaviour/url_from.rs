@@ -39,19 +39,19 @@ async fn waiting(world: &World, name: &str, reason: &str) -> String {
 #[tokio::test]
 async fn requests_go_to_the_url_in_the_secret_of_which_the_status_shows_the_host() {
     let world = World::shared().await;
-    hook(&world, &world.receiver.url("/from/hush-path?token=hush-query")).await;
+    hook(&world, &world.receiver.url("/from/zq9-planted-path?token=zq9-planted-query")).await;
     subscribe(&world, "from", json!({})).await;
     let object = world.ready("from").await;
     assert_eq!(object["status"]["endpoint"]["host"], world.receiver.address().to_string());
     world.config_map("thing", json!({})).await;
-    let requests = world.receiver.wait_for("/from/hush-path", 1, SOON).await.expect("it is sent");
-    assert_eq!(requests[0].target, "/from/hush-path?token=hush-query");
+    let requests = world.receiver.wait_for("/from/zq9-planted-path", 1, SOON).await.expect("it is sent");
+    assert_eq!(requests[0].target, "/from/zq9-planted-path?token=zq9-planted-query");
     assert_eq!(verified(&requests[0])["change"]["resource"]["name"], "thing");
     let mut text = world.get("from").await["status"].to_string();
     text += &world.kubectl(&["get", "events.events.k8s.io", "-o", "json"]).await;
     text += &world.operator().log();
     text += &world.operator().metrics().await.expect("there are metrics");
-    assert!(!text.contains("hush"), "the URL is shown");
+    assert!(!text.contains("zq9-planted"), "the URL is shown");
 }
 
 #[tokio::test]
@@ -60,15 +60,15 @@ async fn what_is_no_url_or_a_refused_one_holds_the_subscription_until_the_secret
     subscribe(&world, "odd", json!({})).await;
     assert!(waiting(&world, "odd", "SecretNotFound").await.contains("create it"));
     for (value, reason, says) in [
-        ("hush", "SecretInvalid", "must start with https://"),
+        ("zq9-planted", "SecretInvalid", "must start with https://"),
         ("", "SecretInvalid", "empty value"),
-        ("https://hooks.example/hush\n", "SecretInvalid", "line break"),
-        ("https://hush@hooks.example/", "SecretInvalid", "user information"),
-        ("https://hooks.example/#hush", "SecretInvalid", "fragment"),
-        ("https://hooks.example/hush hush", "SecretInvalid", "whitespace"),
-        ("ftp://hooks.example/hush", "SecretInvalid", "must start with https://"),
-        ("http://10.0.0.1/hush", "AddressRefused", "--allow-cidr"),
-        ("http://169.254.169.254/hush", "AddressRefused", "--allow-cidr"),
+        ("https://hooks.example/zq9-planted\n", "SecretInvalid", "line break"),
+        ("https://zq9-planted@hooks.example/", "SecretInvalid", "user information"),
+        ("https://hooks.example/#zq9-planted", "SecretInvalid", "fragment"),
+        ("https://hooks.example/zq9-planted zq9-planted", "SecretInvalid", "whitespace"),
+        ("ftp://hooks.example/zq9-planted", "SecretInvalid", "must start with https://"),
+        ("http://10.0.0.1/zq9-planted", "AddressRefused", "--allow-cidr"),
+        ("http://169.254.169.254/zq9-planted", "AddressRefused", "--allow-cidr"),
     ] {
         hook(&world, value).await;
         let told = |object: &Value| {
@@ -78,7 +78,7 @@ async fn what_is_no_url_or_a_refused_one_holds_the_subscription_until_the_secret
         };
         world.until("odd", &format!("does not say {says:?}"), told).await;
         let message = waiting(&world, "odd", reason).await;
-        assert!(!message.contains("hush") && message.contains("hook"), "{message}");
+        assert!(!message.contains("zq9-planted") && message.contains("hook"), "{message}");
     }
     world.config_map("held", json!({})).await;
     hook(&world, &world.receiver.url("/odd")).await;

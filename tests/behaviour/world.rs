@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testbed::marks::MARK;
 use testbed::receiver::Request;
-use testbed::{ControlPlane, Operator, OperatorOptions, Receiver, eventually};
+use testbed::{ControlPlane, Operator, OperatorOptions, Receiver, eventually, planted};
 use tokio::sync::OnceCell;
+
+use crate::shown;
 
 /// How long anything may take that should take a moment: the machine may be busy with other tests.
 pub const SOON: Duration = Duration::from_secs(30);
 /// The signing key of [`World::secret`].
-pub const KEY: &str = "s3cr3t";
+pub const KEY: &str = planted!("-key");
 
 enum Plane {
     Shared(&'static ControlPlane),
@@ -133,11 +136,12 @@ impl World {
         self.apply(&manifest.to_string()).await;
     }
 
-    /// A subscription to ConfigMaps, signed with `signing`, to the receiver's `/NAME`; `patch` is merged into the spec.
+    /// A subscription to ConfigMaps, signed with `signing`, to the receiver's `/NAME` with a token in the query; `patch`
+    /// is merged into the spec.
     pub fn subscription(&self, name: &str, patch: Value) -> Value {
         let mut spec = json!({
             "resources": [{"apiVersion": "v1", "kind": "ConfigMap"}],
-            "endpoint": {"url": self.receiver.url(&format!("/{name}"))},
+            "endpoint": {"url": self.receiver.url(&format!("/{name}?token={MARK}"))},
             "signing": {"secretRef": {"name": "signing"}},
         });
         merge(&mut spec, patch);
@@ -249,6 +253,15 @@ impl World {
         let log = self.operator.as_ref().map(|operator| operator.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for World {
+    /// Whatever a test does, nothing hidden is shown by it.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            shown::search(self.plane(), self.operator.as_deref());
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         user_agent: text(header::USER_AGENT).unwrap_or_default().to_owned(),
+        accept: text(header::ACCEPT).unwrap_or_default().to_owned(),
         bytes: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or_default(),
         status: None,
     };

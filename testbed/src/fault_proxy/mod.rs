@@ -60,6 +60,8 @@ pub struct Seen {
     pub query: String,
     /// Empty if none was sent.
     pub user_agent: String,
+    /// As what it wants to be answered; empty if it did not say.
+    pub accept: String,
     /// How long its body is.
     pub bytes: u64,
     /// How it was answered; `None` until then.

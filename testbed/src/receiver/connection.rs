@@ -14,9 +14,15 @@ use tokio::{
 };
 
 use super::{Reply, Request, Shared};
+use crate::{marks::MARK, planted};
 
 /// Between the last byte and a reset, so that the byte is seen before the reset takes it back.
 const BEFORE_RESET: Duration = Duration::from_millis(20);
+
+/// A chunk whose size is no number.
+const BROKEN: &str = concat!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", planted!("\r\nhalf"));
+/// A part of what it promises.
+const HALF: &str = concat!("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", planted!("-half"));
 
 struct Connection<'a> {
     stream: TcpStream,
@@ -155,7 +161,11 @@ impl Connection<'_> {
 
     async fn answer(&mut self, reply: Reply, open: &Open<'_>) -> Result<ControlFlow<()>> {
         match reply {
-            Reply::Status(status) => self.whole(open, status, &[], b"").await?,
+            Reply::Status(status) => {
+                let note = [("x-note".to_owned(), MARK.to_owned())];
+                let body = if status >= 400 { MARK } else { "" };
+                self.whole(open, status, &note, body.as_bytes()).await?;
+            }
             Reply::StatusWithHeaders(status, headers) => self.whole(open, status, &headers, b"").await?,
             Reply::Body(status, body) => self.whole(open, status, &[], &body).await?,
             Reply::Redirect(status, location) => {
@@ -206,16 +216,16 @@ impl Connection<'_> {
             Reply::ResetMidHead => self.then_reset(b"HTTP/1.1 200 OK\r\ncontent-le").await?,
             Reply::ResetMidBody => {
                 open.0.finish(open.1);
-                self.then_reset(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf a body").await?;
+                self.then_reset(HALF.as_bytes()).await?;
             }
             Reply::TruncatedBody => {
                 open.0.finish(open.1);
-                self.stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf a body").await?;
+                self.stream.write_all(HALF.as_bytes()).await?;
                 self.stream.shutdown().await?;
             }
             Reply::BrokenChunk => {
                 open.0.finish(open.1);
-                self.stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhalf").await?;
+                self.stream.write_all(BROKEN.as_bytes()).await?;
                 self.stream.shutdown().await?;
             }
             Reply::Garbage(bytes) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// One answer. A fault ends the connection as its description says; everything else keeps it alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// This status, no body.
+    /// This status, the mark in a header and, from 400 on, as the body.
     Status(u16),
     /// This status with headers (as given, unchecked), no body.
     StatusWithHeaders(u16, Vec<(String, String)>),

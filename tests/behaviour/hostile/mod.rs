@@ -22,7 +22,7 @@ pub type Case = (&'static str, Reply, &'static str);
 pub const DELIVERED: &str = "Delivered";
 
 /// What endpoints put into their answers, and nobody must see.
-pub const MARK: &str = "M4RKER";
+pub const MARK: &str = testbed::marks::MARK;
 
 /// One subscription for each case and a well-behaved one, `good`; one change for all of them.
 async fn tell_all(world: &World, cases: &[Case]) {

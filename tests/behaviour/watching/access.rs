@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testbed::fault_proxy::{Fault, Handle, Matcher, Times};
 use testbed::operator::SERVICE_ACCOUNT;
-use testbed::{audit::AuditEntry, eventually};
+use testbed::{audit::AuditEntry, eventually, marks, planted};
 
 use super::{Faulty, LATER, custom_kind, of_widgets};
 use crate::world::World;
 
+const PASSWORD: &str = planted!("-password");
 const OPERATOR: &str = "system:serviceaccount:changehook-system:changehook";
 
 /// The watches of a resource that the operator began, as the API server saw them. It refuses those of a kind that it
@@ -99,9 +100,9 @@ async fn secrets_are_watched_by_their_metadata_and_their_content_is_never_read_f
     };
     let resources = json!([{"apiVersion": "v1", "kind": "Secret", "names": ["watched"]}]);
     world.subscribe("secrets", json!({"resources": resources})).await;
-    world.apply(&secret("hunter2", json!({}))).await;
+    world.apply(&secret(PASSWORD, json!({}))).await;
     world.until_told("secrets", "the Secret", |told| told.len() == 1).await;
-    world.apply(&secret("hunter2", json!({"rotated": "yes"}))).await;
+    world.apply(&secret(PASSWORD, json!({"rotated": "yes"}))).await;
     world.until_told("secrets", "its label", |told| told.len() == 2).await;
     world.kubectl(&["delete", "secret", "watched"]).await;
     let told = world.told_exactly("secrets", &["new watched", "updated watched", "removed watched"]).await;
@@ -113,7 +114,48 @@ async fn secrets_are_watched_by_their_metadata_and_their_content_is_never_read_f
         assert_eq!(members, ["apiVersion", "kind", "metadata"]);
     }
     let bodies: String = told.iter().map(|one| one.body.to_string()).collect();
-    assert!(!bodies.contains("hunter2") && !bodies.contains("aHVudGVyMg"), "no content in whatever form");
+    marks::assert_none("a request about a Secret", &bodies);
+}
+
+#[tokio::test]
+async fn secrets_are_listed_and_watched_only_if_somebody_wants_them_and_only_as_their_metadata() {
+    let Faulty { world, proxy } = &Faulty::start().await;
+    let bulk = [Matcher::lists("secrets"), Matcher::watches("secrets")];
+    let asked = || bulk.iter().flat_map(|matcher| proxy.seen(matcher)).collect::<Vec<_>>();
+    world.subscribe("maps", json!({})).await;
+    world.config_map("thing", json!({})).await;
+    world.requests("maps", 1).await;
+    let by_name = proxy.seen(&Matcher::any().containing("/secrets/signing"));
+    assert!(!by_name.is_empty(), "the proxy sees what is asked of Secrets");
+    assert!(by_name.iter().all(|seen| seen.method == "GET" && !seen.is_watch()), "{by_name:?}");
+    assert!(asked().is_empty(), "{:?}", asked());
+
+    // by streaming lists and, where those are refused, by pages
+    let streaming = bulk[1].clone().containing("sendInitialEvents=true");
+    proxy.inject(streaming, Fault::Status(422), Times::Always);
+    allow(world, "", "secrets").await;
+    let resources = json!([{"apiVersion": "v1", "kind": "Secret", "names": ["watched"]}]);
+    world.subscribe("secrets", json!({"resources": resources})).await;
+    let watched = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "watched"},
+        "stringData": {"password": PASSWORD}});
+    world.apply(&watched.to_string()).await;
+    world.told_exactly("secrets", &["new watched"]).await;
+    proxy.cut_open_watches(&bulk[1]);
+    let before = proxy.seen(&bulk[1]).len();
+    proxy.wait_for(&bulk[1], before + 1, LATER).await.expect("it watches again");
+    world.kubectl(&["delete", "secret", "watched"]).await;
+    world.told_exactly("secrets", &["new watched", "removed watched"]).await;
+    let asked = asked();
+    assert!(
+        asked.iter().any(|seen| !seen.is_watch()) && asked.iter().any(testbed::fault_proxy::Seen::is_watch),
+        "{asked:#?}"
+    );
+    for seen in &asked {
+        let metadata = |accepted: &str| accepted.contains("as=PartialObjectMetadata");
+        assert!(!seen.accept.is_empty() && seen.accept.split(',').all(metadata), "{seen:?}");
+    }
+    let by_name = proxy.seen(&Matcher::any().containing("/secrets/watched"));
+    assert!(by_name.is_empty(), "{by_name:?}");
 }
 
 #[tokio::test]
