@@ -203,9 +203,9 @@ impl Source {
     /// Orphans that the source would show by now, if they existed, are gone.
     pub(super) fn settle_orphans(&mut self, out: &mut Vec<Observation>) {
         if let (false, false, Some(complete)) = (self.listing, self.orphans.is_empty(), self.complete) {
-            let unreadable = std::mem::take(&mut self.unreadable);
+            let (unreadable, highest) = (std::mem::take(&mut self.unreadable), self.highest);
             self.change_orphans(ObservedBy::Relist, out, |orphans, tell| {
-                orphans.settle(complete, |row| unreadable.contains(&name_of(row)), tell);
+                orphans.settle(complete, highest, |row| unreadable.contains(&name_of(row)), tell);
             });
             self.unreadable = unreadable;
         }
