@@ -16,7 +16,7 @@ const A_LOOK: Duration = Duration::from_secs(90);
 
 /// An address of the Services' range that no other test of this process has, in the part of it from which the API server
 /// gives none to Services that ask for any.
-fn an_address() -> Ipv4Addr {
+pub fn an_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(100);
     Ipv4Addr::new(127, 0, 96, NEXT.fetch_add(1, Ordering::Relaxed))
 }
