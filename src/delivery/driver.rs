@@ -19,7 +19,8 @@ use changehook_core::ledger::{Entries, Usage};
 use changehook_core::object::{SourceEvent, SourceId};
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::{Plan, SubscriptionId};
-use changehook_core::select::{Observation, Selection};
+pub use changehook_core::select::Sighted;
+use changehook_core::select::{Backlog, Next, Observation, Selection};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -30,8 +31,16 @@ use super::endpoint::Endpoint;
 use super::metrics::Metrics;
 use crate::ledger::{FoldEnd, LedgerError, LedgerStore};
 
-/// How many sightings are taken in before the engine's turn.
+/// How many sightings are heard before the engine's turn.
 const SIGHTINGS_AT_ONCE: usize = 256;
+/// How many are taken in before that,
+const TAKEN_AT_ONCE: usize = 256;
+/// unless it comes to so many pairs of a change and a subscription: the engine may have something to start for others.
+const SEEN_AT_ONCE: usize = 1_000;
+/// With so many sightings that wait to be taken in nothing more is heard, and the watches have to wait,
+const BACKLOG: usize = 20_000;
+/// or with so many bytes of objects.
+const BACKLOG_BYTES: usize = 64 << 20;
 /// With so many records that wait to be written nothing more is taken in: a commit hangs, and the watches have to wait.
 const UNWRITTEN: usize = 50_000;
 /// The heartbeat needs a turn now and then even if nothing happens.
@@ -46,17 +55,6 @@ pub struct Sighting {
     pub source: Arc<SourceId>,
     /// What it saw.
     pub seen: Sighted,
-}
-
-/// What there is to be seen.
-#[derive(Debug)]
-pub enum Sighted {
-    /// Objects, or that there are none.
-    Event(SourceEvent),
-    /// Its versions count anew.
-    Rewound,
-    /// It stopped for want of users.
-    Stopped,
 }
 
 /// What the controller wants of the driver.
@@ -138,6 +136,7 @@ pub struct Inputs<R> {
 /// See the module's head.
 pub struct Driver<S, R> {
     engine: Engine,
+    backlog: Backlog,
     selection: Selection,
     endpoints: HashMap<SubscriptionId, Assignment>,
     courier: Courier,
@@ -154,6 +153,8 @@ pub struct Driver<S, R> {
     told_at: u64,
     rechecked_at: u64,
     ends: Ends,
+    /// Of the backlog, as counted.
+    merged: u64,
     seen: Vec<Observation>,
 }
 
@@ -171,6 +172,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         let engine = Engine::claim(settings, durable, (inputs.now)());
         Ok(Self {
             engine,
+            backlog: Backlog::new(),
             selection: Selection::new(),
             endpoints: HashMap::new(),
             courier,
@@ -186,6 +188,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             told_at: 0,
             rechecked_at: 0,
             ends: Ends::default(),
+            merged: 0,
             seen: Vec::new(),
         })
     }
@@ -196,8 +199,10 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         let mut listening = true;
         let mut draining = false;
         loop {
-            let now = (self.inputs.now)();
             (self.inputs.heartbeat)();
+            self.listen(&mut sightings);
+            self.take_in();
+            let now = (self.inputs.now)();
             while let Some(action) = self.engine.poll(now) {
                 // returning drops the commit and the requests that are under way
                 if !(self.inputs.leads)() {
@@ -212,21 +217,14 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 return Ok(());
             }
             let wake = tokio::time::sleep(self.sleep(now));
+            let hears = listening && self.has_room();
             tokio::select! {
-                n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE),
-                    if listening && self.engine.unwritten() < UNWRITTEN => {
-                    if n == 0 {
-                        if !self.inputs.watches_stop.is_cancelled() {
-                            return Err(DriverError::Deaf);
-                        }
-                        listening = false;
-                    }
-                    for sighting in sightings.drain(..) {
-                        self.sighted(sighting.into());
-                    }
+                // what there is to hear and to take in has its part of every turn, so that it need not come first here
+                biased;
+                () = self.inputs.stop.cancelled(), if !draining => {
+                    draining = true;
+                    self.engine.drain();
                 }
-                Some(command) = self.inputs.commands.recv() => self.obey(command),
-                Some(joined) = self.attempts.join_next_with_id() => self.answered(joined),
                 Some(joined) = self.commit.join_next() => {
                     let (number, usage) = match joined.map_err(DriverError::Commit)? {
                         Ok(committed) => committed,
@@ -243,11 +241,17 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                     let FoldEnd { done, usage } = joined.map_err(DriverError::Commit)??;
                     self.engine.folded((self.inputs.now)(), done, usage);
                 }
-                () = wake => {}
-                () = self.inputs.stop.cancelled(), if !draining => {
-                    draining = true;
-                    self.engine.drain();
+                Some(command) = self.inputs.commands.recv() => self.obey(command),
+                Some(joined) = self.attempts.join_next_with_id() => self.answered(joined),
+                n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE), if hears => {
+                    if n == 0 {
+                        if !self.inputs.watches_stop.is_cancelled() {
+                            return Err(DriverError::Deaf);
+                        }
+                        listening = false;
+                    }
                 }
+                () = wake => {}
             }
         }
     }
@@ -354,12 +358,49 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         }
     }
 
-    fn sighted(&mut self, sighting: Sighting) {
+    /// Puts what was heard, and what can be heard at once, where it waits.
+    fn listen(&mut self, heard: &mut Vec<R>) {
+        while heard.len() < SIGHTINGS_AT_ONCE
+            && self.has_room()
+            && let Ok(sighting) = self.inputs.sightings.try_recv()
+        {
+            heard.push(sighting);
+        }
+        for sighting in heard.drain(..) {
+            let Sighting { source, seen } = sighting.into();
+            self.backlog.push(&source, seen);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.backlog.len() < BACKLOG && self.backlog.bytes() < BACKLOG_BYTES
+    }
+
+    /// Whether something that waits may be taken in.
+    fn may_take_in(&self) -> bool {
+        !self.backlog.is_empty() && self.engine.unwritten() < UNWRITTEN
+    }
+
+    /// Takes in a part of what waits.
+    fn take_in(&mut self) {
+        let (mut taken, mut seen) = (0, 0);
+        while taken < TAKEN_AT_ONCE
+            && seen < SEEN_AT_ONCE
+            && self.may_take_in()
+            && let Some(next) = self.backlog.pop()
+        {
+            taken += 1;
+            seen += self.sighted(next);
+        }
+    }
+
+    /// Gives how many pairs of a change and a subscription that is.
+    fn sighted(&mut self, next: Next) -> usize {
         let now = (self.inputs.now)();
-        let Sighting { source, seen } = sighting;
+        let Next { source, seen, reached } = next;
         self.guard_unasked(now, &source, &seen);
         match seen {
-            Sighted::Event(event) => self.saw(now, &source, event),
+            Sighted::Event(event) => return self.saw(now, &source, event, reached),
             Sighted::Rewound => {
                 self.engine.rewind(now);
                 self.selection.rewind(&source);
@@ -370,21 +411,24 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.selection.drop_source(&source);
             }
         }
+        0
     }
 
-    fn saw(&mut self, now: Now, source: &SourceId, event: SourceEvent) {
+    fn saw(&mut self, now: Now, source: &SourceId, event: SourceEvent, reached: Option<u64>) -> usize {
         match &event {
+            // no later leader may believe a list from before this, whatever else of the source still waits
             SourceEvent::Upsert(row) => self.engine.source_at(source, row.rv),
             SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.engine.source_at(source, *rv),
             // a kind that is installed again may count its versions from one
             SourceEvent::KindAbsent => self.engine.forget_source(source),
             SourceEvent::ListStarted | SourceEvent::Unreadable(_) => {}
         }
-        let synced = self.selection.apply(source, event, &mut self.seen);
+        let synced = self.selection.apply_ahead(source, event, reached, &mut self.seen);
+        let seen = self.seen.len();
         for observation in self.seen.drain(..) {
             self.engine.observe(now, observation);
         }
-        let Some(synced) = synced else { return };
+        let Some(synced) = synced else { return seen };
         for (id, assignment) in &self.endpoints {
             for (interest, from) in assignment.plan.interests.iter().zip(&assignment.sources) {
                 if from == source {
@@ -392,9 +436,13 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 }
             }
         }
+        seen
     }
 
     fn sleep(&self, now: Now) -> Duration {
+        if self.may_take_in() {
+            return Duration::ZERO;
+        }
         let engine = self.engine.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now.mono)));
         let tell = (!self.untold.is_empty()).then_some(TELL_EVERY);
         engine.into_iter().chain(tell).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)

@@ -119,6 +119,8 @@ pub struct Metrics {
     retrying: Gauge,
     parked: Gauge,
     objects: Gauge,
+    rows_waiting: Gauge,
+    rows_merged: Counter,
 }
 
 /// An attempt under way; ends when dropped, whatever way that comes.
@@ -145,6 +147,8 @@ impl Metrics {
             retrying: Gauge::default(),
             parked: Gauge::default(),
             objects: Gauge::default(),
+            rows_waiting: Gauge::default(),
+            rows_merged: Counter::default(),
         };
         for outcome in AttemptOutcome::all() {
             drop(metrics.attempts.get_or_create(&AttemptLabels { outcome }));
@@ -174,6 +178,16 @@ impl Metrics {
         registry.register("changehook_pending", "Objects with a change to tell", metrics.pending.clone());
         registry.register("changehook_retrying", "Objects waiting for another attempt", metrics.retrying.clone());
         registry.register("changehook_objects_held", "Objects in the cache", metrics.objects.clone());
+        registry.register(
+            "changehook_rows_waiting",
+            "What the watches reported and was not taken in yet",
+            metrics.rows_waiting.clone(),
+        );
+        registry.register(
+            "changehook_rows_merged",
+            "States of objects that were not taken in before the next state of the same object was there",
+            metrics.rows_merged.clone(),
+        );
         registry.register("changehook_parked", "Objects given up for now", metrics.parked.clone());
         metrics
     }
@@ -206,6 +220,16 @@ impl Metrics {
     /// Shows how many objects the cache holds.
     pub fn set_objects_held(&self, objects: u64) {
         self.objects.set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// Shows how many reports of the watches wait to be taken in.
+    pub fn set_rows_waiting(&self, rows: u64) {
+        self.rows_waiting.set(i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
+    /// Counts rows that a newer one took the place of before they were taken in.
+    pub fn merge_rows(&self, rows: u64) {
+        self.rows_merged.inc_by(rows);
     }
 
     /// How many objects, over all subscriptions, have a change to tell, wait for another attempt, are parked.

@@ -13,9 +13,11 @@
 //! | `audience` | who is interested in one source, by namespace |
 //! | `orphans` | rows known from another source that this one has yet to confirm |
 //! | `source` | rows + audience + orphans: what one source event means to each subscription |
+//! | `backlog` | what waits to be taken in: the newest rows, each namespace in turn |
 //! | `selection` | all sources, and what an edited plan means to its subscription |
 
 mod audience;
+mod backlog;
 mod orphans;
 mod rows;
 mod selection;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use crate::object::{ObjectKey, ObservedBy, Row, Unreadable};
 use crate::plan::SubscriptionId;
 
+pub use backlog::{Backlog, Next, Sighted};
 pub use selection::Selection;
 
 /// What a subscription sees of one object.

@@ -70,10 +70,12 @@ impl Orphans {
         });
     }
 
-    /// The source is complete up to `rv`, but for what is `hidden`: those that it would have shown are gone.
+    /// The source is complete up to `rv`, but for what is `hidden`: those that it would have shown are gone, at the latest
+    /// as of `highest`, for it may have shown ends that are later than that.
     pub(super) fn settle(
         &mut self,
         rv: u64,
+        highest: u64,
         hidden: impl Fn(&Row) -> bool,
         mut tell: impl FnMut(&SubscriptionId, &Row, u64),
     ) {
@@ -86,7 +88,7 @@ impl Orphans {
             if stays {
                 earliest = earliest.min(orphan.rv);
             } else {
-                tell(id, &orphan.row, rv);
+                tell(id, &orphan.row, rv.max(highest));
             }
             stays
         });

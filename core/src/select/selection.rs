@@ -47,10 +47,30 @@ impl Selection {
     /// Applies a source's event and tells, for each subscription that is interested in the source, what it now sees.
     /// `Some` when a list has just become complete, or the kind was found absent.
     pub fn apply(&mut self, source: &SourceId, event: SourceEvent, out: &mut Vec<Observation>) -> Option<Synced> {
+        let reached = match &event {
+            SourceEvent::Upsert(row) => Some(row.rv),
+            SourceEvent::Deleted { rv, .. } => Some(*rv),
+            SourceEvent::ListStarted
+            | SourceEvent::ListEnded { .. }
+            | SourceEvent::Unreadable(_)
+            | SourceEvent::KindAbsent => None,
+        };
+        self.apply_ahead(source, event, reached, out)
+    }
+
+    /// As [`Selection::apply`], of an event that may be ahead of older ones of other objects: with it everything up to
+    /// `reached` was applied, or nothing more than before.
+    pub fn apply_ahead(
+        &mut self,
+        source: &SourceId,
+        event: SourceEvent,
+        reached: Option<u64>,
+        out: &mut Vec<Observation>,
+    ) -> Option<Synced> {
         if let Some(source) = self.sources.get_mut(source) {
-            return source.apply(event, out);
+            return source.apply(event, reached, out);
         }
-        self.source(source).apply(event, out)
+        self.source(source).apply(event, reached, out)
     }
 
     /// Adds or replaces a plan. `sources` names the source that each interest reads from, in the same order. The

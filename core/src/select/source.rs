@@ -97,7 +97,13 @@ impl Source {
         ObjectKey { kind: Arc::clone(&self.kind), uid: Arc::clone(&row.uid) }
     }
 
-    pub(super) fn apply(&mut self, event: SourceEvent, out: &mut Vec<Observation>) -> Option<Synced> {
+    /// `reached` is the version up to which everything is applied with this event, if that is known from it.
+    pub(super) fn apply(
+        &mut self,
+        event: SourceEvent,
+        reached: Option<u64>,
+        out: &mut Vec<Observation>,
+    ) -> Option<Synced> {
         let by = if self.listing { ObservedBy::Relist } else { ObservedBy::Watch };
         let completes = matches!(event, SourceEvent::ListEnded { .. } | SourceEvent::KindAbsent);
         match event {
@@ -111,17 +117,18 @@ impl Source {
                 self.rows.start_list();
             }
             SourceEvent::Upsert(row) => {
-                self.advance(row.rv);
+                self.advance(row.rv, reached);
                 self.shown(&row);
                 self.change_rows(by, out, |rows, tell| rows.upsert(row, tell));
             }
             SourceEvent::Deleted { namespace, uid, rv } => {
-                self.advance(rv);
+                self.advance(rv, reached);
                 let by = ObservedBy::Watch;
                 self.deleted(namespace.as_deref(), &uid, rv, out);
                 self.change_orphans(by, out, |orphans, tell| orphans.deleted(&uid, rv, tell));
             }
             SourceEvent::Unreadable(name) => {
+                self.advance(0, reached);
                 self.change_rows(by, out, |rows, tell| rows.unreadable(&name, tell));
                 self.unreadable.insert(name);
             }
@@ -176,11 +183,11 @@ impl Source {
         }
     }
 
-    /// A watch is complete up to its newest event; within a list the order of objects says nothing.
-    fn advance(&mut self, rv: u64) {
+    /// A watch is complete up to its newest event, if nothing older waits; within a list the order of objects says nothing.
+    fn advance(&mut self, rv: u64, reached: Option<u64>) {
         self.highest = self.highest.max(rv);
-        if !self.listing {
-            self.complete = self.complete.map(|complete| complete.max(rv));
+        if let (false, Some(reached)) = (self.listing, reached) {
+            self.complete = self.complete.map(|complete| complete.max(reached));
         }
     }
 
@@ -196,9 +203,9 @@ impl Source {
     /// Orphans that the source would show by now, if they existed, are gone.
     pub(super) fn settle_orphans(&mut self, out: &mut Vec<Observation>) {
         if let (false, false, Some(complete)) = (self.listing, self.orphans.is_empty(), self.complete) {
-            let unreadable = std::mem::take(&mut self.unreadable);
+            let (unreadable, highest) = (std::mem::take(&mut self.unreadable), self.highest);
             self.change_orphans(ObservedBy::Relist, out, |orphans, tell| {
-                orphans.settle(complete, |row| unreadable.contains(&name_of(row)), tell);
+                orphans.settle(complete, highest, |row| unreadable.contains(&name_of(row)), tell);
             });
             self.unreadable = unreadable;
         }

@@ -67,6 +67,9 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         let Gauges { pending, retrying, parked, in_flight: _ } = self.engine.gauges();
         self.metrics.set_backlog(pending, retrying, parked);
         self.metrics.set_objects_held(self.selection.rows() as u64);
+        let merged = self.backlog.merged();
+        self.metrics.merge_rows(merged - std::mem::replace(&mut self.merged, merged));
+        self.metrics.set_rows_waiting(self.backlog.len() as u64);
         let ends = self.engine.ends();
         let Ends { delivered, parked_endpoint, parked_event, discarded, merged, dropped } = ends;
         let before = std::mem::replace(&mut self.ends, ends);

@@ -1,5 +1,5 @@
 //! A simulated cluster that is watched the way real ones are, by sources that lag, relist, break off and cannot read
-//! everything, and plans that move between them. Two promises: nothing that exists is ever told to be gone, and in the end
+//! everything, and plans that move between them; what they report waits in a backlog for a while, or for no time. Two promises: nothing that exists is ever told to be gone, and in the end
 //! every subscription sees the truth.
 
 use proptest::prelude::*;
@@ -20,6 +20,7 @@ enum Step {
     List { source: usize, broken: Option<usize>, unreadable: Option<usize>, nameless: bool },
     Plan { subscription: usize, wish: Option<Wish> },
     Drop { source: usize },
+    Take { reports: usize },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..SUBSCRIPTIONS.len(), proptest::option::weighted(0.85, wish))
             .prop_map(|(subscription, wish)| Step::Plan { subscription, wish }),
         1 => (0..SOURCES.len()).prop_map(|source| Step::Drop { source }),
+        8 => (1_usize..5).prop_map(|reports| Step::Take { reports }),
     ];
     proptest::collection::vec(step, 0..150)
 }
@@ -76,6 +78,9 @@ struct Cluster {
     /// The next log entry of each source that watches.
     cursors: [Option<usize>; 3],
     selection: Selection,
+    backlog: Backlog,
+    /// What is reported waits until somebody takes it in.
+    slow: bool,
     wishes: [Option<Wish>; 2],
     seen: BTreeMap<(Arc<str>, Arc<str>), Seen>,
     /// The source has been told of something unreadable since its last good list.
@@ -107,9 +112,32 @@ impl Cluster {
     }
 
     fn tell(&mut self, source: usize, event: SourceEvent) {
-        let mut out = Vec::new();
-        self.selection.apply(&source_id(source), event, &mut out);
-        self.note(out);
+        self.report(source, Sighted::Event(event));
+    }
+
+    fn report(&mut self, source: usize, seen: Sighted) {
+        self.backlog.push(&Arc::new(source_id(source)), seen);
+        if !self.slow {
+            self.take(usize::MAX);
+        }
+    }
+
+    fn take(&mut self, reports: usize) {
+        for _ in 0..reports {
+            let Some(Next { source, seen, reached }) = self.backlog.pop() else {
+                assert_eq!((self.backlog.len(), self.backlog.bytes()), (0, 0));
+                return;
+            };
+            match seen {
+                Sighted::Event(event) => {
+                    let mut out = Vec::new();
+                    self.selection.apply_ahead(&source, event, reached, &mut out);
+                    self.note(out);
+                }
+                Sighted::Rewound => unreachable!("nothing is set back here"),
+                Sighted::Stopped => self.selection.drop_source(&source),
+            }
+        }
     }
 
     fn note(&mut self, out: Vec<Observation>) {
@@ -184,7 +212,9 @@ impl Cluster {
     /// As the operator does: a source that nobody reads any more is stopped.
     fn drop_source(&mut self, source: usize) {
         if self.wishes.iter().flatten().all(|wish| wish.source() != source) {
-            self.selection.drop_source(&source_id(source));
+            self.report(source, Sighted::Stopped);
+            // whoever asks for it again meanwhile is the engine's to conclude about
+            self.take(usize::MAX);
             self.cursors[source] = None;
         }
     }
@@ -197,6 +227,7 @@ impl Cluster {
             }
             while self.watch(source, true) {}
         }
+        self.take(usize::MAX);
     }
 
     fn check(&self) {
@@ -220,11 +251,14 @@ impl Cluster {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(1200))]
 
     #[test]
-    fn nothing_that_exists_is_told_to_be_gone_and_in_the_end_everyone_sees_the_truth(steps in steps()) {
-        let mut cluster = Cluster::default();
+    fn nothing_that_exists_is_told_to_be_gone_and_in_the_end_everyone_sees_the_truth(
+        steps in steps(),
+        slow in any::<bool>(),
+    ) {
+        let mut cluster = Cluster { slow, ..Cluster::default() };
         for step in steps {
             match step {
                 Step::Write { namespace, name, app } => cluster.write(namespace, name, app),
@@ -237,6 +271,7 @@ proptest! {
                 }
                 Step::Plan { subscription, wish } => cluster.plan(subscription, wish),
                 Step::Drop { source } => cluster.drop_source(source),
+                Step::Take { reports } => cluster.take(reports),
             }
         }
         cluster.settle();

@@ -8,7 +8,7 @@ mod plans;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Observation, Seen, Selection, Synced};
+use super::{Backlog, Next, Observation, Seen, Selection, Sighted, Synced};
 use crate::object::{Body, Digest, Gvk, ObjectName, Row, SourceEvent, SourceId, Unreadable};
 use crate::plan::{ChangeTypes, Claims, Interest, Plan, Policy, Selector, SubscriptionId};
 use crate::retry::RetryPolicy;

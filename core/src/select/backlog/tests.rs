@@ -1,0 +1,129 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::object::{Digest, Gvk, ObjectName, Unreadable};
+
+fn source() -> Arc<SourceId> {
+    Arc::new(SourceId { gvk: Gvk::new("v1", "ConfigMap"), namespace: None })
+}
+
+fn row(namespace: &str, uid: &str, rv: u64) -> SourceEvent {
+    SourceEvent::Upsert(Arc::new(Row {
+        gvk: Arc::new(Gvk::new("v1", "ConfigMap")),
+        uid: uid.into(),
+        namespace: Some(namespace.into()),
+        name: "x".into(),
+        labels: BTreeMap::new(),
+        rv,
+        digest: Digest([0; 16]),
+        version: None,
+        body: Body::Whole(vec![0; 10].into()),
+    }))
+}
+
+fn gone(namespace: &str, uid: &str, rv: u64) -> SourceEvent {
+    SourceEvent::Deleted { namespace: Some(namespace.into()), uid: uid.into(), rv }
+}
+
+fn unreadable(namespace: &str) -> SourceEvent {
+    SourceEvent::Unreadable(ObjectName { namespace: Some(namespace.to_owned()), name: "x".to_owned() })
+}
+
+fn ended(rv: u64) -> SourceEvent {
+    SourceEvent::ListEnded { rv, unreadable: Unreadable::Named(Vec::new()) }
+}
+
+fn backlog(events: impl IntoIterator<Item = SourceEvent>) -> Backlog {
+    let mut backlog = Backlog::new();
+    for event in events {
+        backlog.push(&source(), Sighted::Event(event));
+    }
+    backlog
+}
+
+/// What comes out, and up to where the source is complete with it, in a form short enough to compare.
+fn rest(backlog: &mut Backlog) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some(Next { seen, reached, .. }) = backlog.pop() {
+        let what = match seen {
+            Sighted::Event(SourceEvent::Upsert(row)) => format!("{} {}", row.uid, row.rv),
+            Sighted::Event(SourceEvent::Deleted { uid, rv, .. }) => format!("-{uid} {rv}"),
+            Sighted::Event(SourceEvent::ListStarted) => "list".to_owned(),
+            Sighted::Event(SourceEvent::ListEnded { rv, .. }) => format!("listed {rv}"),
+            Sighted::Event(SourceEvent::Unreadable(_)) => "unreadable".to_owned(),
+            Sighted::Event(SourceEvent::KindAbsent) => "absent".to_owned(),
+            Sighted::Rewound => "rewound".to_owned(),
+            Sighted::Stopped => "stopped".to_owned(),
+        };
+        all.push(reached.map_or(what.clone(), |reached| format!("{what} ={reached}")));
+    }
+    assert_eq!((backlog.len(), backlog.bytes(), backlog.sources.len(), backlog.namespaces.len()), (0, 0, 0, 0));
+    all
+}
+
+#[test]
+fn of_an_object_only_the_newest_row_waits() {
+    let mut backlog = backlog((1..=500).map(|rv| row("a", "u", rv)));
+    assert_eq!((backlog.len(), backlog.bytes(), backlog.merged()), (1, 10, 499));
+    assert_eq!(rest(&mut backlog), ["u 500 =500"]);
+}
+
+#[test]
+fn an_older_row_never_takes_the_place_of_a_newer_one() {
+    assert_eq!(rest(&mut backlog([row("a", "u", 7), row("a", "u", 5)])), ["u 7 =7"]);
+}
+
+#[test]
+fn a_quiet_namespace_waits_for_one_row_of_each_noisy_one() {
+    let noise = (0..100).map(|n| row("noisy", &format!("n{n}"), n + 1));
+    let mut backlog = backlog(noise.chain([row("quiet", "q", 200)]));
+    let order: Vec<String> = rest(&mut backlog);
+    assert_eq!(order[..3], ["n0 1 =1", "q 200", "n1 2 =2"]);
+}
+
+#[test]
+fn an_object_that_ends_and_one_of_its_name_that_comes_after_it_stay_two() {
+    let events = [row("a", "u", 1), row("a", "u", 2), gone("a", "u", 3), row("a", "v", 4), row("a", "v", 5)];
+    assert_eq!(rest(&mut backlog(events)), ["u 2 =2", "-u 3 =3", "v 5 =5"]);
+    let back = [row("a", "u", 1), gone("a", "u", 2), row("a", "u", 3)];
+    assert_eq!(rest(&mut backlog(back)), ["u 1 =1", "-u 2 =2", "u 3 =3"]);
+}
+
+#[test]
+fn what_could_not_be_read_in_between_stays_in_between() {
+    let events = [row("a", "u", 1), unreadable("a"), row("a", "u", 2)];
+    assert_eq!(rest(&mut backlog(events)), ["u 1 =1", "unreadable =0", "u 2 =2"]);
+}
+
+#[test]
+fn a_list_is_taken_in_between_what_was_reported_before_and_after_it() {
+    let mut backlog = backlog([
+        row("a", "u", 1),
+        row("b", "v", 2),
+        SourceEvent::ListStarted,
+        row("b", "v", 3),
+        row("a", "u", 4),
+        ended(5),
+        row("a", "u", 6),
+    ]);
+    let order = rest(&mut backlog);
+    let place = |what: &str| order.iter().position(|other| other.starts_with(what)).unwrap();
+    assert_eq!((place("list"), place("listed 5")), (2, 5), "{order:?}");
+    assert_eq!(order[6], "u 6 =6");
+}
+
+#[test]
+fn nothing_is_complete_before_the_oldest_that_waits_is_taken_in() {
+    let mut backlog = backlog([row("a", "u", 1), row("a", "v", 2), row("b", "w", 3), row("a", "u", 4)]);
+    // with u it is complete only up to 1, with v up to the last that was reported
+    assert_eq!(rest(&mut backlog), ["u 4 =1", "w 3", "v 2 =4"]);
+}
+
+#[test]
+fn another_source_does_not_wait_for_what_a_source_has_to_end() {
+    let other = Arc::new(SourceId { gvk: Gvk::new("v1", "Secret"), namespace: None });
+    let mut backlog = backlog([row("a", "u", 1), ended(2), row("a", "u", 3)]);
+    backlog.push(&other, Sighted::Event(row("b", "v", 9)));
+    backlog.push(&other, Sighted::Stopped);
+    assert_eq!(rest(&mut backlog), ["u 1 =1", "listed 2 =2", "v 9 =9", "stopped", "u 3 =3"]);
+}
