@@ -177,7 +177,7 @@ impl Backlog {
         let sources = self.namespaces.get_mut(&namespace)?;
         let source = sources.pop_front()?;
         let Some(Part::Objects(objects)) = self.sources.get_mut(&source)?.front_mut() else { return None };
-        let (event, reached, more) = objects.take(&namespace)?;
+        let (event, reached, more) = objects.take(namespace.as_ref())?;
         if more {
             sources.push_back(Arc::clone(&source));
         }
@@ -257,17 +257,18 @@ impl Objects {
     }
 
     /// The first of a namespace, what is reached with it, and whether there is more of that namespace.
-    fn take(&mut self, namespace: &Option<Arc<str>>) -> Option<(SourceEvent, Option<u64>, bool)> {
-        let lane = self.lanes.get_mut(namespace)?;
+    fn take(&mut self, namespace: Option<&Arc<str>>) -> Option<(SourceEvent, Option<u64>, bool)> {
+        let namespace = namespace.cloned();
+        let lane = self.lanes.get_mut(&namespace)?;
         let (ticket, event) = lane.waiting.pop_first()?;
-        if let SourceEvent::Upsert(row) = &event {
-            if lane.newest.get(&row.uid) == Some(&ticket) {
-                lane.newest.remove(&row.uid);
-            }
+        if let SourceEvent::Upsert(row) = &event
+            && lane.newest.get(&row.uid) == Some(&ticket)
+        {
+            lane.newest.remove(&row.uid);
         }
         let more = !lane.waiting.is_empty();
         if !more {
-            self.lanes.remove(namespace);
+            self.lanes.remove(&namespace);
         }
         Some((event, self.reach(ticket), more))
     }
