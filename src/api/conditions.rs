@@ -79,6 +79,10 @@ names! {
         ServiceNotFound,
         /// A Service is there and cannot be sent to, or lacks the port.
         ServiceInvalid,
+        /// The ConfigMap with the certificate authorities is missing, or its key.
+        ConfigMapNotFound,
+        /// What is named for TLS cannot be used: no PEM, or a key that is not the certificate's.
+        CertificateInvalid,
         /// A permission is missing.
         NotAuthorized,
         /// The ServiceAccount is missing.

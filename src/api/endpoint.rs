@@ -46,7 +46,7 @@ pub struct Endpoint {
     #[serde(default = "default_in_flight")]
     #[schemars(range(min = 1, max = 64))]
     pub max_in_flight: i32,
-    /// TLS settings.
+    /// TLS settings, for an https endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }
@@ -114,13 +114,13 @@ pub enum Scheme {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
-    /// The certificate authorities that are trusted, instead of the operator's.
+    /// The certificate authorities that are trusted, in PEM, instead of the operator's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_ref: Option<CaRef>,
-    /// A Secret of type kubernetes.io/tls with the client certificate.
+    /// A Secret of type kubernetes.io/tls with the client's certificate (`tls.crt`) and its key (`tls.key`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate_secret_ref: Option<SecretRef>,
-    /// The name the server's certificate must have, instead of the URL's host.
+    /// The name that the server's certificate must have, instead of the URL's host; the request's Host stays that.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub server_name: Option<String>,
@@ -135,10 +135,10 @@ pub struct CaRef {
     /// The object's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The key within it; `ca.crt` without it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The key within it.
+    #[serde(default = "ca_key")]
     #[schemars(length(min = 1, max = 253))]
-    pub key: Option<String>,
+    pub key: String,
 }
 
 /// What holds the certificates.
@@ -163,6 +163,10 @@ fn port_schema(_: &mut SchemaGenerator) -> Schema {
         "maxLength": 63,
         "pattern": "^[a-z0-9]+(-+[a-z0-9]+)*$",
     })
+}
+
+fn ca_key() -> String {
+    "ca.crt".to_owned()
 }
 
 fn default_timeout() -> i32 {

@@ -52,6 +52,7 @@ const SECRET_NAMES: &[&str] = &[
     "signing.previousSecretRef.name",
     "endpoint.urlFrom.secretKeyRef.name",
     "endpoint.headers[].valueFrom.secretKeyRef.name",
+    "endpoint.tls.clientCertificateSecretRef.name",
 ];
 const SECRET_KEYS: &[&str] = &[
     "signing.secretRef.key",
@@ -158,6 +159,37 @@ pub fn rules() -> Vec<Rule> {
             None,
             r"self.matches('^/[\\x21\\x22\\x24-\\x5b\\x5d-\\x7e]*$')",
             "path must start with / and be printable ASCII without whitespace, backslashes and #; percent-encode them",
+        ),
+        rule(
+            &["endpoint"],
+            Some("tls"),
+            "!has(self.tls) || !(has(self.url) && self.url.lowerAscii().startsWith('http:') || has(self.service) && \
+             self.service.scheme == 'HTTP')",
+            "tls must be left out unless the url is https, or the service's scheme HTTPS: it would have no effect",
+        ),
+        rule(
+            &["endpoint.tls"],
+            None,
+            "has(self.caRef) || has(self.clientCertificateSecretRef) || has(self.serverName)",
+            "tls must have at least one of caRef, clientCertificateSecretRef and serverName",
+        ),
+        rule(
+            &["endpoint.tls.serverName"],
+            None,
+            r"self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !self.matches('(^|\\.)[0-9]+$')",
+            "serverName must be a host name in lower case, as the certificate has it, not an address",
+        ),
+        rule(
+            &["endpoint.tls.caRef.name"],
+            None,
+            r"self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+            "name must be the name of a ConfigMap or Secret in the same namespace: lower case letters, digits, - and .",
+        ),
+        rule(
+            &["endpoint.tls.caRef.key"],
+            None,
+            r"self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && self != '..'",
+            "key must be a key of the ConfigMap or Secret: letters, digits, -, _ and .",
         ),
         // headers
         rule(

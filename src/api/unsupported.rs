@@ -99,12 +99,6 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         },
     },
     Unsupported {
-        field: "endpoint.tls",
-        supported: None,
-        refused: r#"{"caRef": {"kind": "ConfigMap", "name": "ca"}}"#,
-        used: |spec| spec.endpoint.tls.is_some(),
-    },
-    Unsupported {
         field: "signing.schemes",
         supported: Some("['SHA256']"),
         refused: r#"["SHA256", "StandardWebhooks"]"#,

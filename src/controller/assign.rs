@@ -17,6 +17,7 @@ use super::validate::{
 use crate::api::SubscriptionStatus;
 use crate::delivery::driver::Assignment;
 use crate::delivery::endpoint::{self, Endpoint, HeaderEntry, HeaderSource, Method, SigningKeys, Target};
+use crate::delivery::tls::Fingerprint;
 
 /// What a subscription can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(super) struct Found {
     pub unasked: Vec<SourceId>,
     /// Of everything that was read, Services included.
     pub secrets_hash: u64,
+    /// Of the TLS settings.
+    pub tls_content: Option<Fingerprint>,
     /// Where requests go, as it may be shown.
     pub host: Option<String>,
     /// Nothing may be sent.
@@ -50,10 +53,10 @@ pub(super) fn assign(
     valid: Valid,
     found: Found,
 ) -> Assignment {
-    let Found { sources, unasked, secrets_hash, host, held } = found;
+    let Found { sources, unasked, secrets_hash, tls_content, host, held } = found;
     let Valid { suspended, service_account: _, resources, changes, endpoint, signing, retry, max_bytes, policy } =
         valid;
-    let ValidEndpoint { target, method, headers, timeout, max_in_flight } = endpoint;
+    let ValidEndpoint { target, tls, method, headers, timeout, max_in_flight } = endpoint;
     let ValidRetry { max_retries, initial_delay, max_delay, jitter_percent, retry_statuses, outage_max_delay } = retry;
     let retry_status_codes: Vec<u16> = retry_statuses.into_iter().collect();
     let shown = host.as_deref().unwrap_or_default().into();
@@ -63,6 +66,8 @@ pub(super) fn assign(
             ValidTarget::Secret(key) => Target::Secret { key: secret_key(key), host },
             ValidTarget::Service(service) => Target::Service { service, host },
         },
+        tls,
+        tls_content,
         method: if method == http::Method::PUT {
             Method::Put
         } else if method == http::Method::PATCH {
@@ -104,6 +109,19 @@ pub(super) fn assign(
         claims: Claims::default(),
     };
     Assignment { plan, endpoint: Arc::new(endpoint), sources, unasked }
+}
+
+/// The former assignment with the namespaces that the same choices choose now, if those are others: what joins and leaves by
+/// its labels has to be told before an edit takes it for its own.
+pub(super) fn relabelled(former: &Assignment, next: &Assignment) -> Option<Assignment> {
+    let mut moved = former.clone();
+    let now: Vec<&Namespaces> = next.plan.interests.iter().flat_map(|interest| &interest.selector.namespaces).collect();
+    for namespaces in moved.plan.interests.iter_mut().flat_map(|interest| &mut interest.selector.namespaces) {
+        if let Some(now) = now.iter().find(|now| now.chosen_by == namespaces.chosen_by) {
+            namespaces.names = Arc::clone(&now.names);
+        }
+    }
+    (moved != *former && moved != *next).then_some(moved)
 }
 
 /// What a status says of what this operator, or one before it, did for the subscription.
@@ -175,7 +193,19 @@ pub(super) fn secret_key(SecretKey { name, key }: SecretKey) -> endpoint::Secret
 /// Changes when anything does that could make a refused request succeed. That the hasher may change with the compiler
 /// costs one release of what is parked, no more.
 fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
-    let Endpoint { target, method, headers, timeout, signing, namespace, max_bytes, retry_status_codes } = endpoint;
+    // What the TLS settings hold is in the hash of the Secrets.
+    let Endpoint {
+        target,
+        tls,
+        tls_content: _,
+        method,
+        headers,
+        timeout,
+        signing,
+        namespace,
+        max_bytes,
+        retry_status_codes,
+    } = endpoint;
     let mut hasher = DefaultHasher::new();
     match target {
         Target::Url(url) => url.as_str().hash(&mut hasher),
@@ -184,7 +214,7 @@ fn config_hash(endpoint: &Endpoint, secrets_hash: u64) -> u64 {
         // So is where it is.
         Target::Service { service, host: _ } => service.hash(&mut hasher),
     }
-    (method, timeout, signing, namespace, max_bytes, retry_status_codes).hash(&mut hasher);
+    (tls, method, timeout, signing, namespace, max_bytes, retry_status_codes).hash(&mut hasher);
     for HeaderEntry { name, value } in headers {
         name.hash(&mut hasher);
         match value {
@@ -246,5 +276,34 @@ mod tests {
         assert!(other.selector.namespaces.is_some(), "only by its name is it one");
         let own = of(Gvk::new("v1", "ConfigMap"), &Reach::Namespace("a".into()));
         assert_eq!((own.namespace.as_deref(), own.selector), (Some("a"), Selector::default()));
+    }
+
+    #[test]
+    fn what_joins_or_leaves_by_its_labels_is_told_before_an_edit_that_comes_with_it() {
+        let choice = |team: &str, names: &[&str]| Namespaces {
+            chosen_by: LabelSelector {
+                match_labels: [("team".to_owned(), team.to_owned())].into(),
+                expressions: vec![],
+            },
+            names: Arc::new(names.iter().map(ToString::to_string).collect()),
+        };
+        let of = |namespaces: Namespaces, generation: i64| {
+            let object = json!({
+                "apiVersion": "changehook.dev/v1alpha1", "kind": "WebhookSubscription", "metadata": {"name": "a"},
+                "spec": {"resources": [{"apiVersion": "v1", "kind": "ConfigMap"}], "endpoint": {"url": "https://a.example/"}},
+            });
+            let subscription = serde_json::from_value(object).unwrap();
+            let valid = super::super::validate::validate(&subscription, |url| url.parse().map_err(|_| String::new()));
+            let found =
+                Found { sources: vec![], unasked: vec![], secrets_hash: 0, tls_content: None, host: None, held: false };
+            let id = SubscriptionId { uid: "u".into() };
+            assign(&id, generation, "shop", &Reach::Cluster(Some(namespaces)), valid.unwrap(), found)
+        };
+        let former = of(choice("a", &["x"]), 1);
+        let moved = relabelled(&former, &of(choice("a", &["y"]), 2)).unwrap();
+        assert_eq!(moved, of(choice("a", &["y"]), 1));
+        assert_eq!(relabelled(&former, &of(choice("a", &["y"]), 1)), None, "it is the same without an edit");
+        assert_eq!(relabelled(&former, &of(choice("a", &["x"]), 2)), None, "nothing has moved");
+        assert_eq!(relabelled(&former, &of(choice("b", &["y"]), 2)), None, "another choice is an edit");
     }
 }

@@ -11,10 +11,12 @@ use futures::future::join_all;
 use super::assign::{Reach, secret_key};
 use super::feed::Scope;
 use super::reconcile::Context;
+use super::trust::{Trusted, tls_reason, trust};
 use super::validate::{SecretRole, SecretUse, Valid, ValidTarget};
 use crate::api::conditions::Reason;
 use crate::delivery::secrets::{SecretError, content_hash};
 use crate::delivery::services::{ServiceError, Unfit};
+use crate::delivery::tls::{Fingerprint, TlsError};
 use crate::delivery::url::shown_host;
 use crate::status::Standing;
 use crate::watch::{SourceHandle, SourceState};
@@ -27,6 +29,10 @@ pub(super) struct References {
     /// Of everything that was read; `None` if something could not be.
     pub secrets_hash: Option<u64>,
     pub standing: Standing,
+    /// Of the TLS settings.
+    pub tls_content: Option<Fingerprint>,
+    /// One of their certificates expires soon, or has expired.
+    pub expiring: bool,
     /// Where requests go, as it may be shown; `None` if that could not be read.
     pub host: Option<String>,
     /// Nothing may be sent.
@@ -46,6 +52,8 @@ pub(super) async fn dereference(
         handles: Vec::new(),
         sources: Vec::new(),
         secrets_hash: None,
+        tls_content: None,
+        expiring: false,
         host: match &valid.endpoint.target {
             ValidTarget::Url(url) => Some(shown_host(url)),
             ValidTarget::Secret(_) | ValidTarget::Service(_) => None,
@@ -65,14 +73,22 @@ pub(super) async fn dereference(
     let uses = valid.secrets();
     // All at once: an API server that does not answer must not hold up a look once for each of them.
     let read = join_all(uses.iter().map(|used| read(context, namespace, used)));
-    let (read, located) = tokio::join!(read, locate(context, namespace, &valid.endpoint.target));
+    let trust = trust(context, namespace, valid.endpoint.tls.as_ref());
+    let (read, located, trusted) = tokio::join!(read, locate(context, namespace, &valid.endpoint.target), trust);
     let mut hasher = DefaultHasher::new();
     let mut complete = true;
     for (SecretUse { field, key, role }, value) in uses.iter().zip(read) {
         match value {
-            Ok(Read { hash, ends_with_line_break, host }) => {
+            Ok(Read { hash, ends_with_line_break, url }) => {
                 hash.hash(&mut hasher);
-                found.host = host.or(found.host.take());
+                if let Some((host, https)) = url {
+                    found.host = Some(host);
+                    if valid.endpoint.tls.is_some() && !https {
+                        found.held = true;
+                        let error = TlsError::NotHttps;
+                        found.note(Standing::Waiting { reason: tls_reason(&error), message: error.to_string() });
+                    }
+                }
                 if ends_with_line_break {
                     found.remarks.push(format!(
                         "Secret {namespace}/{} key {:?} ends with a line break, which is part of the signing key",
@@ -105,6 +121,20 @@ pub(super) async fn dereference(
             found.note(Standing::Waiting { reason, message: format!("{field}: {error}") });
         }
     }
+    match trusted {
+        None => {}
+        Some(Ok(Trusted { content, expiring })) => {
+            content.hash(&mut hasher);
+            found.tls_content = Some(content);
+            found.expiring = !expiring.is_empty();
+            found.remarks.extend(expiring);
+        }
+        Some(Err(error)) => {
+            complete = false;
+            found.held = true;
+            found.note(Standing::Waiting { reason: tls_reason(&error), message: error.to_string() });
+        }
+    }
     found.secrets_hash = complete.then(|| hasher.finish());
     found
 }
@@ -120,8 +150,8 @@ impl References {
 struct Read {
     hash: u64,
     ends_with_line_break: bool,
-    /// If it is the URL.
-    host: Option<String>,
+    /// If it is the URL: its host, and whether it is https.
+    url: Option<(String, bool)>,
 }
 
 async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
@@ -138,17 +168,17 @@ async fn read(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Resul
 async fn read_cached(context: &Context, namespace: &str, used: &SecretUse<'_>) -> Result<Read, SecretError> {
     let key = secret_key(used.key.clone());
     // What no request could carry is found here, not when the first change is to be sent.
-    let (bytes, host) = match used.role {
+    let (bytes, url) = match used.role {
         SecretRole::Signs | SecretRole::SignsBesides => (context.secrets.get(namespace, &key).await?, None),
         SecretRole::Header => (context.secrets.header(namespace, &key).await?.0, None),
         SecretRole::Url => {
-            let (bytes, url) = context.secrets.url(namespace, &key, &context.policy).await?;
-            (bytes, Some(shown_host(&url)))
+            let (bytes, url) = context.secrets.url(namespace, &key, context.policies.of(namespace)).await?;
+            (bytes, Some((shown_host(&url), url.scheme() == "https")))
         }
     };
     let ends_with_line_break =
         matches!(used.role, SecretRole::Signs | SecretRole::SignsBesides) && bytes.as_bytes().ends_with(b"\n");
-    Ok(Read { hash: content_hash(&bytes), ends_with_line_break, host })
+    Ok(Read { hash: content_hash(&bytes), ends_with_line_break, url })
 }
 
 /// What stands for the Service that requests go to, and its host as it may be shown; `None` if they go to none.
@@ -161,14 +191,16 @@ async fn locate(
         ValidTarget::Service(service) => service,
         ValidTarget::Url(_) | ValidTarget::Secret(_) => return None,
     };
-    let located = context.services.locate(namespace, &service.name, &service.port, &context.policy).await;
+    let located =
+        context.services.locate(namespace, &service.name, &service.port, context.policies.of(namespace)).await;
     Some(located.map(|located| {
         let host = service.url(namespace, located.port).as_ref().map(shown_host);
         (located.mark, host.unwrap_or_default())
     }))
 }
 
-/// The shared watch of the kind; for a namespace, where that is forbidden, or nothing but namespaces is served, one of the namespace alone.
+/// The shared watch of the kind; for a namespace, where that is forbidden, or nothing but namespaces is served, one of the
+/// namespace alone.
 ///
 /// Both are held while the namespace's own is used: the shared one keeps asking, so that a right granted later is found.
 fn acquire(
@@ -246,7 +278,7 @@ fn standing_of(index: usize, source: &SourceId, state: SourceState, reach: &Reac
     }
 }
 
-fn reason_of(error: &SecretError) -> Reason {
+pub(super) fn reason_of(error: &SecretError) -> Reason {
     match error {
         SecretError::SecretNotFound { .. } => Reason::SecretNotFound,
         SecretError::KeyNotFound { .. } => Reason::SecretKeyNotFound,
@@ -354,6 +386,8 @@ mod tests {
             handles: Vec::new(),
             sources: Vec::new(),
             secrets_hash: None,
+            tls_content: None,
+            expiring: false,
             host: None,
             standing: Standing::Sound,
             held: false,

@@ -29,6 +29,7 @@ struct Labels {
 pub struct Metrics {
     reviews: Family<Labels, Counter>,
     under_way: Gauge,
+    expiring: Gauge,
 }
 
 /// Counts a review as long as it lives.
@@ -52,11 +53,20 @@ impl Metrics {
             "Questions about ServiceAccounts that are under way or wait for their turn",
             metrics.under_way.clone(),
         );
+        registry.register(
+            "changehook_subscriptions_with_expiring_certificates",
+            "Subscriptions with a certificate in endpoint.tls that expires within 14 days, or has expired",
+            metrics.expiring.clone(),
+        );
         metrics
     }
 
     pub(super) fn reviewed(&self, outcome: Reviewed) {
         self.reviews.get_or_create(&Labels { outcome }).inc();
+    }
+
+    pub(super) fn expiring(&self, subscriptions: usize) {
+        self.expiring.set(i64::try_from(subscriptions).unwrap_or(i64::MAX));
     }
 
     pub(super) fn begin_review(&self) -> UnderWay {

@@ -8,7 +8,7 @@
 //! | read | `read` | nothing |
 //! | validate | [`validate`] | nothing |
 //! | authorize | `authorize` | the API server: what the subscription's ServiceAccount may read |
-//! | dereference | `dereference` | Secrets (GET), the state of watch sources |
+//! | dereference | `dereference`, `trust` | Secrets, Services and ConfigMaps (GET), the state of watch sources |
 //! | plan | `assign` | nothing |
 //! | all of it, in order | `reconcile` | – |
 //!
@@ -27,6 +27,7 @@ mod queue;
 mod read;
 mod reconcile;
 mod roster;
+mod trust;
 pub mod validate;
 
 pub use authorize::Authorizer;

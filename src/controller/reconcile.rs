@@ -5,20 +5,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use changehook_core::address::AddressPolicy;
+use changehook_core::address::Policies;
 use changehook_core::object::{Gvk, SourceId};
 use changehook_core::plan::{Claims, Namespaces, SubscriptionId};
 use tokio::time::Instant;
 
 use super::assign::{Found, Reach, assign, claims, label_selector};
-use super::authorize::{Account, Answered, Authorizer, Permit};
+use super::authorize::{Account, Answered, Authorizer, Extent, Permit};
 use super::dereference::{References, dereference, worst};
 use super::feed::Scope;
+use super::metrics::Metrics;
 use super::namespaces::Known;
 use super::read::{Readable, Shown};
 use super::validate::{Problem, Valid, ValidLabels, validate, validate_namespaces};
 use crate::api::SubscriptionKind;
 use crate::api::conditions::Reason;
+use crate::delivery::configs::Configs;
 use crate::delivery::driver::Assignment;
 use crate::delivery::secrets::Secrets;
 use crate::delivery::services::Services;
@@ -37,14 +39,22 @@ pub struct Context {
     pub secrets: Secrets,
     /// Services by GET.
     pub services: Services,
-    /// Which URLs and addresses are allowed.
-    pub policy: Arc<AddressPolicy>,
+    /// ConfigMaps by GET.
+    pub configs: Configs,
+    /// The time, in seconds since the Unix epoch.
+    pub wall: fn() -> i64,
+    /// Which URLs and addresses are allowed, by namespace.
+    pub policies: Arc<Policies>,
     /// Where subscriptions are served.
     pub scope: Scope,
     /// The operator's own namespace: what subscriptions of the cluster kind refer to is in it.
     pub own_namespace: String,
     /// On whose behalf things are read.
     pub authorization: Authorization,
+    /// How often, at least, a watch is compared with a list.
+    pub relist: Duration,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Whose permissions bound a subscription.
@@ -67,6 +77,8 @@ pub(super) struct Look {
     pub again: bool,
     /// Look again within this time, whatever happens.
     pub within: Option<Duration>,
+    /// A certificate of its TLS settings expires soon, or has expired.
+    pub expiring: bool,
 }
 
 /// What is in force when a look begins.
@@ -107,7 +119,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
     let refused = |standing, suspended| {
         let again = matches!(standing, Standing::Waiting { .. });
         let verdict = Verdict { standing, suspended, ..verdict.clone() };
-        Look { verdict, assignment: None, again, within: None }
+        Look { verdict, assignment: None, again, within: None, expiring: false }
     };
     let Readable { kind, subscription, namespace_selector } = match shown {
         Shown::Readable(readable) => &**readable,
@@ -116,7 +128,12 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
             return refused(Standing::Stalled { reason: Reason::InvalidSpec, message }, false);
         }
     };
-    let check_url = |url: &str| context.policy.check_url(url).map_err(|error| error.to_string());
+    let home = match kind {
+        SubscriptionKind::Namespaced => &verdict.namespace,
+        SubscriptionKind::Cluster => &context.own_namespace,
+    };
+    let policy = context.policies.of(home);
+    let check_url = |url: &str| policy.check_url(url).map_err(|error| error.to_string());
     let namespaces = namespace_selector.as_ref().map(validate_namespaces).transpose();
     let (valid, namespaces) = match (validate(subscription, check_url), namespaces) {
         (Ok(valid), Ok(namespaces)) => (valid, namespaces),
@@ -125,38 +142,38 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
             return refused(stalled(&problems), subscription.spec.suspend);
         }
     };
-    let home = match kind {
-        SubscriptionKind::Namespaced => &verdict.namespace,
-        SubscriptionKind::Cluster => &context.own_namespace,
+    let extent = match kind {
+        SubscriptionKind::Namespaced => Extent::Namespace,
+        SubscriptionKind::Cluster => Extent::Cluster { by_labels: namespaces.is_some() },
+    };
+    let account = Account { namespace: home.clone(), name: valid.service_account.clone() };
+    let fresh = before.generation != Some(shown.generation());
+    // Before anything is read: what an account may not read is not even found missing.
+    let passed = match pass(context, &account, extent, &valid, fresh).await {
+        Ok(passed) => passed,
+        Err(standing) => return refused(standing, valid.suspended),
     };
     let choice = match choose(*kind, home, namespaces, &before.namespaces) {
         Ok(choice) => choice,
         Err(standing) => return refused(standing, valid.suspended),
     };
-    let account = Account { namespace: home.clone(), name: valid.service_account.clone() };
-    let fresh = before.generation != Some(shown.generation());
-    // Before anything is read: what an account may not read is not even found missing.
-    let passed = match pass(context, &account, &choice.reach, &valid, fresh).await {
-        Ok(passed) => passed,
-        Err(standing) => return refused(standing, valid.suspended),
-    };
-    let References { handles, sources, secrets_hash, host, standing, held, mut remarks } =
+    let References { handles, sources, secrets_hash, tls_content, expiring, host, standing, held, mut remarks } =
         dereference(context, home, &choice.reach, &valid, &before.sources).await;
-    let standing = worst(standing, choice.standing);
-    remarks.extend(choice.remark);
     if let (Authorization::ServiceAccount(authorizer), Standing::Waiting { reason: Reason::NotAuthorized, .. }) =
         (&context.authorization, &standing)
     {
         // Rights were changed; perhaps not the operator's alone.
         authorizer.suspect(&account);
     }
+    let standing = worst(standing, choice.standing);
+    remarks.extend(choice.remark);
     let again = matches!(standing, Standing::Waiting { .. }) || passed.again;
     let suspended = valid.suspended;
     let kinds = valid.resources.iter().zip(&sources);
     let unasked = kinds.filter(|(resource, _)| passed.unasked.contains(&resource.gvk));
     let unasked = unasked.map(|(_, source)| source.clone()).collect();
     let hash = secrets_hash.unwrap_or_default();
-    let found = Found { sources, unasked, secrets_hash: hash, host: host.clone(), held };
+    let found = Found { sources, unasked, secrets_hash: hash, tls_content, host: host.clone(), held };
     let mut assignment = assign(id, shown.generation(), home, &choice.reach, valid, found);
     assignment.plan.claims = before.claims.clone().unwrap_or_else(|| claims(&verdict.before));
     if let (None, Some(before)) = (secrets_hash, before.config_hash) {
@@ -165,7 +182,7 @@ pub(super) async fn look(context: &Context, id: &SubscriptionId, shown: &Shown, 
     }
     let silent = suspended || held;
     let verdict = Verdict { standing, suspended, silent, granted: passed.granted, host, remarks, ..verdict };
-    Look { verdict, assignment: Some((assignment, handles)), again, within: passed.within }
+    Look { verdict, assignment: Some((assignment, handles)), again, within: passed.within, expiring }
 }
 
 /// Which namespaces a subscription sees.
@@ -207,7 +224,7 @@ struct Passed {
 async fn pass(
     context: &Context,
     account: &Account,
-    reach: &Reach,
+    extent: Extent,
     valid: &Valid,
     fresh: bool,
 ) -> Result<Passed, Standing> {
@@ -215,7 +232,7 @@ async fn pass(
         Authorization::ServiceAccount(authorizer) => authorizer,
         Authorization::Operator => return Ok(Passed::default()),
     };
-    let Answered { permit, unasked } = authorizer.ask(account, reach, valid, fresh).await;
+    let Answered { permit, unasked } = authorizer.ask(account, extent, valid, fresh).await;
     let waiting = |reason, message| Err(Standing::Waiting { reason, message });
     match permit {
         Permit::Granted { again_in, unconfirmed } => Ok(Passed {

@@ -25,9 +25,10 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::{DelayQueue, delay_queue};
 
+use super::assign::relabelled;
 use super::feed::{Place, feed};
 use super::hearers::Hearers;
-use super::namespaces::Namespaces;
+use super::namespaces::{Changed, Known, Namespaces};
 use super::patience::Patience;
 use super::queue::Queue;
 use super::read::{Shown, read};
@@ -68,7 +69,7 @@ pub struct Inputs {
     pub commands: mpsc::Sender<Command>,
     /// To the status writer.
     pub news: mpsc::Sender<News>,
-    /// Called once the first list of subscriptions is complete, in every place.
+    /// Called once the first list of WebhookSubscriptions is complete, in every place.
     pub listed: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -89,6 +90,16 @@ struct Entry {
 }
 
 impl Entry {
+    /// Whether its selector now chooses other namespaces than those that are in force, or none are.
+    fn chooses_otherwise(&self, known: &Known) -> bool {
+        let Some(assigned) = &self.assigned else { return true };
+        let chosen = assigned.plan.interests.iter().find_map(|interest| interest.selector.namespaces.as_ref());
+        // A selector that is in force where only namespaces are watched is in the labels; that they are looked at is enough.
+        chosen.is_some_and(|chosen| {
+            known.chosen(&chosen.chosen_by).is_none_or(|names| !names.iter().eq(chosen.names.iter()))
+        })
+    }
+
     /// Whether a list of that place shows it, if it is there.
     fn is_in(&self, place: &Place) -> bool {
         let Place { kind, namespace } = place;
@@ -106,6 +117,8 @@ pub struct Roster {
     /// Namespace and name → who has them now; what is of the whole cluster has no namespace.
     names: HashMap<(String, String), SubscriptionId>,
     hearers: Hearers,
+    /// Subscriptions with a certificate that expires soon.
+    expiring: HashSet<SubscriptionId>,
     namespaces: Namespaces,
     /// Subscriptions seen in the lists that are under way.
     listing: HashMap<Place, HashSet<SubscriptionId>>,
@@ -130,6 +143,7 @@ impl Roster {
             entries: HashMap::new(),
             names: HashMap::new(),
             hearers: Hearers::default(),
+            expiring: HashSet::new(),
             namespaces: Namespaces::default(),
             listing: HashMap::new(),
             queue: Queue::default(),
@@ -159,9 +173,7 @@ impl Roster {
                 Some(source) = self.inputs.notices.recv() => {
                     self.hearers.of_kind(&source.gvk).for_each(|id| self.queue.push(id.clone()));
                 }
-                () = self.namespaces.changed() => {
-                    self.hearers.of_namespaces().iter().for_each(|id| self.queue.push(id.clone()));
-                }
+                changed = self.namespaces.changed() => self.heard_of_namespaces(changed),
                 Some(id) = self.inputs.recheck.recv() => self.queue.push(id),
                 Some(expired) = self.timers.next() => {
                     let id = expired.into_inner();
@@ -181,6 +193,19 @@ impl Roster {
         }
     }
 
+    fn heard_of_namespaces(&mut self, changed: Changed) {
+        let known = self.namespaces.known();
+        for id in self.hearers.of_namespaces() {
+            let concerns = match changed {
+                Changed::Health => true,
+                Changed::Labels => self.entries.get(id).is_some_and(|entry| entry.chooses_otherwise(&known)),
+            };
+            if concerns {
+                self.queue.push(id.clone());
+            }
+        }
+    }
+
     async fn hear(&mut self, place: Place, event: Event<DynamicObject>) -> Result<(), ControllerError> {
         match event {
             Event::Init => drop(self.listing.insert(place, HashSet::new())),
@@ -196,11 +221,14 @@ impl Roster {
                 for id in gone.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
                     self.forget(&id).await?;
                 }
-                self.unlisted.remove(&place);
-                if self.unlisted.is_empty()
+                let missing = self.unlisted.remove(&place);
+                // An operator that is not allowed to see the cluster kind yet serves the other one.
+                if !self.unlisted.iter().any(|place| place.kind == SubscriptionKind::Namespaced)
                     && let Some(listed) = self.inputs.listed.take()
                 {
                     listed();
+                }
+                if missing && self.unlisted.is_empty() {
                     self.sweep = Some(Box::pin(sleep(SWEEP_AFTER)));
                 }
             }
@@ -244,7 +272,7 @@ impl Roster {
             self.entries.insert(id.clone(), entry);
         }
         self.hearers.add(&id, &shown);
-        self.namespaces.need(&self.client, !self.hearers.of_namespaces().is_empty());
+        self.namespaces.need(&self.client, self.context.relist, !self.hearers.of_namespaces().is_empty());
         self.queue.push(id);
         Ok(())
     }
@@ -283,13 +311,15 @@ impl Roster {
     }
 
     async fn looked(&mut self, id: SubscriptionId, number: u64, look: Look) -> Result<(), ControllerError> {
-        let Look { verdict, assignment, again, within } = look;
+        let Look { verdict, assignment, again, within, expiring } = look;
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.looking == Some(number)) else {
             // It went meanwhile, and perhaps came back.
             return Ok(());
         };
         entry.looking = None;
         entry.looked_at = Some(verdict.generation);
+        let _noted = if expiring { self.expiring.insert(id.clone()) } else { self.expiring.remove(&id) };
+        self.context.metrics.expiring(self.expiring.len());
         if std::mem::take(&mut entry.again) {
             self.queue.push(id.clone());
         }
@@ -312,7 +342,10 @@ impl Roster {
                 // The new handles are there before the old ones go, so a source they share goes on.
                 entry.handles = handles;
                 if entry.assigned.as_ref() != Some(&assignment) {
-                    entry.assigned = Some(assignment.clone());
+                    let former = entry.assigned.replace(assignment.clone());
+                    if let Some(moved) = former.and_then(|former| relabelled(&former, &assignment)) {
+                        self.command(Command::Assign(Box::new(moved))).await?;
+                    }
                     self.command(Command::Assign(Box::new(assignment))).await?;
                 }
             }
@@ -338,7 +371,9 @@ impl Roster {
             self.timers.remove(&timer);
         }
         self.hearers.remove(id, &entry.shown);
-        self.namespaces.need(&self.client, !self.hearers.of_namespaces().is_empty());
+        self.expiring.remove(id);
+        self.context.metrics.expiring(self.expiring.len());
+        self.namespaces.need(&self.client, self.context.relist, !self.hearers.of_namespaces().is_empty());
         let metadata = entry.shown.metadata();
         let name = (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
         if self.names.get(&name) == Some(id) {

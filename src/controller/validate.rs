@@ -26,7 +26,7 @@ use crate::api::signing::{Signing, SigningKeyRef};
 use crate::api::subscription::ChangeType;
 use crate::api::unsupported::UNSUPPORTED;
 use crate::api::{WebhookSubscription, WebhookSubscriptionSpec};
-use crate::delivery::endpoint::ServiceTarget;
+use crate::delivery::endpoint::{CaSource, ServiceTarget, TlsTarget};
 
 /// A subscription's spec, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,26 @@ pub struct Valid {
 }
 
 impl Valid {
-    /// Every Secret key the subscription reads, the signing keys first.
+    /// Every Secret that the subscription reads.
+    pub fn secret_names(&self) -> BTreeSet<String> {
+        let tls = self.endpoint.tls.as_ref();
+        let ca = tls.and_then(|tls| match tls.ca.as_ref()? {
+            CaSource::Secret(key) => Some(key.name.clone()),
+            CaSource::ConfigMap(_) => None,
+        });
+        let client = tls.and_then(|tls| tls.client.clone());
+        self.secrets().iter().map(|used| used.key.name.clone()).chain(ca).chain(client).collect()
+    }
+
+    /// The ConfigMap that the subscription reads, if there is one.
+    pub fn config_map(&self) -> Option<&str> {
+        match self.endpoint.tls.as_ref()?.ca.as_ref()? {
+            CaSource::ConfigMap(key) => Some(&key.name),
+            CaSource::Secret(_) => None,
+        }
+    }
+
+    /// Every Secret key that a request carries or is signed with, the signing keys first.
     pub fn secrets(&self) -> Vec<SecretUse<'_>> {
         let signing = self.signing.iter().flat_map(|ValidSigning { present, previous }| {
             let signs = |field: &str, key, role| SecretUse { field: field.to_owned(), key, role };
@@ -151,6 +170,8 @@ pub(super) use policy::requested_at;
 pub struct ValidEndpoint {
     /// Where to.
     pub target: ValidTarget,
+    /// Its own TLS settings.
+    pub tls: Option<TlsTarget>,
     /// POST, PUT or PATCH.
     pub method: http::Method,
     /// Custom headers.

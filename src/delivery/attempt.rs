@@ -11,20 +11,22 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use changehook_core::address::AddressPolicy;
+use changehook_core::address::Policies;
 use changehook_core::event::{self, Event, Object, RenderError, RenderOptions};
 use changehook_core::outcome::{self, Failure, Outcome, Reason};
 use changehook_core::retry::parse_retry_after;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Client, Response};
-use url::Url;
+use url::{Host, Url};
 
-use super::client::{self, ClientError};
-use super::clients::{Clients, Place};
-use super::endpoint::{Endpoint, HeaderSource, ServiceTarget, SigningKeys, Target, reserved};
+use super::client;
+use super::clients::{Clients, NoClient, Place, Reach};
+use super::configs::Configs;
+use super::endpoint::{Endpoint, HeaderSource, SigningKeys, Target, reserved};
 use super::fault;
 use super::secrets::{SecretError, Secrets};
 use super::services::{ServiceError, Services};
+use super::tls::{self, Fingerprint, TlsError};
 use super::url::shown_host;
 
 const X_SIGNATURE_256: HeaderName = HeaderName::from_static("x-signature-256");
@@ -46,7 +48,8 @@ pub struct Courier {
     clients: Clients,
     secrets: Secrets,
     services: Services,
-    policy: Arc<AddressPolicy>,
+    configs: Configs,
+    policies: Arc<Policies>,
     wall_ms: fn() -> i64,
     leads: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -56,8 +59,25 @@ pub struct Courier {
 pub struct Attempted {
     /// How it ended.
     pub outcome: Outcome,
-    /// It went to another host than the endpoint is known by: the Secret with its URL was edited.
+    /// It went to another host than the endpoint is known by, or with other certificates: a Secret was edited.
     pub moved: bool,
+}
+
+/// How a request gets there.
+struct Way {
+    client: Client,
+    url: Url,
+    /// Where the URL's host is another one's name for the sake of its certificate.
+    host: Option<HeaderValue>,
+    found: Found,
+}
+
+/// What the controller should know, or it has to look again.
+struct Found {
+    /// See [`Target::host`].
+    host: String,
+    /// See [`Endpoint::tls_content`].
+    tls_content: Option<Fingerprint>,
 }
 
 /// Why no request was started.
@@ -66,8 +86,10 @@ enum NotStarted {
     Secret(SecretError),
     /// So is a Service.
     Service(ServiceError),
+    /// So are TLS settings.
+    Tls(TlsError),
     /// There is no client, which is ours as well.
-    Client(ClientError),
+    Client(NoClient),
     /// The event or the URL is at fault.
     Failed(Failure),
 }
@@ -89,6 +111,7 @@ impl NotStarted {
         match self {
             Self::Secret(error) => Outcome::Unsent { message: error.to_string() },
             Self::Service(error) => Outcome::Unsent { message: error.to_string() },
+            Self::Tls(error) => Outcome::Unsent { message: error.to_string() },
             Self::Client(error) => Outcome::Unsent { message: error.to_string() },
             Self::Failed(failure) => Outcome::Failed(failure),
         }
@@ -96,24 +119,23 @@ impl NotStarted {
 }
 
 impl Courier {
-    /// A courier that goes only where `policy` allows; the shared one of `clients` must have been built with the same
-    /// policy. `wall_ms` tells the milliseconds since the Unix epoch, `leads` whether this replica may send.
+    /// A courier that goes only where `policies` allow; `clients` must have been built with the same. `wall_ms` tells the milliseconds since the Unix epoch, `leads` whether this replica may send.
     pub fn new(
         clients: Clients,
         secrets: Secrets,
-        services: Services,
-        policy: Arc<AddressPolicy>,
+        (services, configs): (Services, Configs),
+        policies: Arc<Policies>,
         wall_ms: fn() -> i64,
         leads: Arc<dyn Fn() -> bool + Send + Sync>,
     ) -> Self {
-        Self { clients, secrets, services, policy, wall_ms, leads }
+        Self { clients, secrets, services, configs, policies, wall_ms, leads }
     }
 
     /// Tells `endpoint` of `event`, once.
     pub async fn attempt(&self, endpoint: &Endpoint, event: &Event) -> Attempted {
         match self.request(endpoint, event).await {
-            Ok((client, request)) => {
-                let moved = endpoint.target.host() != Some(shown_host(request.url()));
+            Ok((client, request, Found { host, tls_content })) => {
+                let moved = endpoint.target.host() != Some(host) || endpoint.tls_content != tls_content;
                 Attempted { outcome: self.send(&client, endpoint, request).await, moved }
             }
             Err(not_started) => Attempted { outcome: not_started.outcome(), moved: false },
@@ -143,8 +165,12 @@ impl Courier {
         outcome::of_status(status, &endpoint.retry_status_codes, retry_after)
     }
 
-    async fn request(&self, endpoint: &Endpoint, event: &Event) -> Result<(Client, reqwest::Request), NotStarted> {
-        let (client, url) = self.way(endpoint).await?;
+    async fn request(
+        &self,
+        endpoint: &Endpoint,
+        event: &Event,
+    ) -> Result<(Client, reqwest::Request, Found), NotStarted> {
+        let Way { client, url, host, found } = self.way(endpoint).await?;
         let mut headers = self.own_headers(endpoint).await?;
         let mut keys = Vec::new();
         if let Some(SigningKeys { present, previous }) = &endpoint.signing {
@@ -156,6 +182,7 @@ impl Courier {
         let options = RenderOptions { max_bytes: endpoint.max_bytes, object: Object::Full };
         let rendered = event::render(event, &options).map_err(|error| NotStarted::Failed(not_rendered(&error)))?;
 
+        headers.extend(host.map(|host| (HOST, host)));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(client::USER_AGENT));
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from((self.wall_ms)().div_euclid(1000)));
@@ -167,33 +194,61 @@ impl Courier {
         *request.headers_mut() = headers;
         *request.timeout_mut() = Some(endpoint.timeout);
         *request.body_mut() = Some(rendered.body.into());
-        Ok((client, request))
+        Ok((client, request, found))
     }
 
     /// Where to, and by which client. The first gate, again: a literal address never gets to the resolver.
-    async fn way(&self, endpoint: &Endpoint) -> Result<(Client, Url), NotStarted> {
-        let shared = |url| (self.clients.shared().clone(), url);
-        match &endpoint.target {
-            Target::Url(url) => self.policy.check_url(url.as_str()).map(shared).map_err(|error| {
-                NotStarted::Failed(fault::endpoint(
-                    Reason::AddressRefused,
-                    format!("the endpoint's URL is refused: {error}"),
-                ))
-            }),
-            Target::Secret { key, .. } => Ok(shared(self.secrets.url(&endpoint.namespace, key, &self.policy).await?.1)),
-            Target::Service { service, .. } => self.to_service(&endpoint.namespace, service).await,
+    async fn way(&self, endpoint: &Endpoint) -> Result<Way, NotStarted> {
+        let namespace = &endpoint.namespace;
+        let policy = self.policies.of(namespace);
+        let names = || Reach::Names { own: self.policies.own(namespace).cloned() };
+        let (url, reach) = match &endpoint.target {
+            Target::Url(url) => {
+                let url = policy.check_url(url.as_str()).map_err(|error| {
+                    NotStarted::Failed(fault::endpoint(
+                        Reason::AddressRefused,
+                        format!("the endpoint's URL is refused: {error}"),
+                    ))
+                })?;
+                (url, names())
+            }
+            Target::Secret { key, .. } => (self.secrets.url(namespace, key, policy).await?.1, names()),
+            Target::Service { service, .. } => {
+                let found = self.services.locate(namespace, &service.name, &service.port, policy).await?;
+                let url = service.url(namespace, found.port).ok_or_else(|| {
+                    let message = "the Service and the path make no valid URL";
+                    NotStarted::Failed(fault::endpoint(Reason::AddressRefused, message))
+                })?;
+                (url, Reach::Address(service.host(namespace), found.address))
+            }
+        };
+        let found = |tls_content| Found { host: shown_host(&url), tls_content };
+        let secure = url.scheme() == "https";
+        let Some(settings) = &endpoint.tls else {
+            if let Reach::Names { own: None } = reach {
+                let found = found(None);
+                return Ok(Way { client: self.clients.shared().clone(), url, host: None, found });
+            }
+            let place = Place { reach, tls: secure, settings: None };
+            let client = self.clients.to(&place, None, Instant::now()).map_err(NotStarted::Client)?;
+            let found = found(None);
+            return Ok(Way { client, url, host: None, found });
+        };
+        if !secure {
+            return Err(NotStarted::Tls(TlsError::NotHttps));
         }
-    }
-
-    /// By a client that goes nowhere but to the Service's address of now.
-    async fn to_service(&self, namespace: &str, service: &ServiceTarget) -> Result<(Client, Url), NotStarted> {
-        let found = self.services.locate(namespace, &service.name, &service.port, &self.policy).await?;
-        let url = service.url(namespace, found.port).ok_or_else(|| {
-            NotStarted::Failed(fault::endpoint(Reason::AddressRefused, "the Service and the path make no valid URL"))
-        })?;
-        let place = Place { host: service.host(namespace), address: found.address, tls: service.tls };
-        let client = self.clients.to(&place, Instant::now()).map_err(NotStarted::Client)?;
-        Ok((client, url))
+        let texts = tls::read(&self.secrets, &self.configs, namespace, settings).await.map_err(NotStarted::Tls)?;
+        let found = found(Some(texts.fingerprint));
+        let (url, reach, host) = match &settings.server_name {
+            None => (url, reach, None),
+            Some(name) => {
+                let (url, reach) = renamed(url, reach, name).ok_or(NotStarted::Tls(TlsError::Unusable))?;
+                (url, reach, Some(ours(&found.host)?))
+            }
+        };
+        let place = Place { reach, tls: true, settings: Some(texts.fingerprint) };
+        let client = self.clients.to(&place, Some(&texts), Instant::now()).map_err(NotStarted::Client)?;
+        Ok(Way { client, url, host, found })
     }
 
     /// The subscription's own headers. Reserved ones are refused by validation; one that got past it stays out.
@@ -208,6 +263,22 @@ impl Courier {
         }
         Ok(headers)
     }
+}
+
+/// The URL under the name that the certificate has to be for, and how that leads to where the URL led. The URL has passed
+/// the first gate, so a literal address in it may be dialled.
+fn renamed(mut url: Url, reach: Reach, name: &str) -> Option<(Url, Reach)> {
+    let reach = match (reach, url.host()?) {
+        (Reach::Address(_, address), _) => Reach::Address(name.to_owned(), address),
+        (Reach::Names { .. } | Reach::Alias { .. }, Host::Ipv4(ip)) => Reach::Address(name.to_owned(), ip.into()),
+        (Reach::Names { .. } | Reach::Alias { .. }, Host::Ipv6(ip)) => Reach::Address(name.to_owned(), ip.into()),
+        (Reach::Names { own } | Reach::Alias { own, .. }, Host::Domain(host)) => {
+            Reach::Alias { host: name.to_owned(), name: host.to_owned(), own }
+        }
+    };
+    url.set_host(Some(name)).ok()?;
+    // a name that reads as an address would be dialled as one, past the vetting
+    matches!(url.host(), Some(Host::Domain(host)) if host == name).then_some((url, reach))
 }
 
 /// A value that we made, of characters that every header takes.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use changehook_core::address::AddressPolicy;
 use reqwest::{Client, ClientBuilder, redirect, retry, tls};
 
-use super::clients::Place;
-use super::resolver::{Lookup, Pinned, SystemLookup, VettingResolver};
+use super::clients::{Place, Reach};
+use super::resolver::{Alias, Lookup, Pinned, SystemLookup, VettingResolver};
+use super::tls::Material;
 
 /// What every request calls itself.
 pub const USER_AGENT: &str = concat!("changehook/", env!("CARGO_PKG_VERSION"));
@@ -47,12 +48,32 @@ pub fn build_with(
     builder(connect_timeout).dns_resolver(VettingResolver::new(policy, lookup)).build().map_err(ClientError)
 }
 
-/// The client for one place, whose address has been vetted.
-pub(super) fn build_for(place: &Place) -> Result<Client, ClientError> {
-    let Place { host, address, tls } = place;
-    let builder = builder(CONNECT_TIMEOUT).dns_resolver(Pinned { host: host.clone(), address: *address });
-    // loading the system's certificates is most of the work, and plain HTTP has no use for them
-    let builder = if *tls { builder } else { builder.tls_certs_only([]) };
+/// A client for one place, with its own TLS settings if it has any.
+pub(super) fn build_for(
+    place: &Place,
+    material: Option<Material>,
+    names: VettingResolver,
+) -> Result<Client, ClientError> {
+    let Place { reach, tls, settings: _ } = place;
+    let builder = builder(CONNECT_TIMEOUT);
+    let builder = match reach {
+        Reach::Names { own: _ } => builder.dns_resolver(names),
+        Reach::Address(host, address) => builder.dns_resolver(Pinned { host: host.clone(), address: *address }),
+        Reach::Alias { host, name, own: _ } => {
+            builder.dns_resolver(Alias { host: host.clone(), name: name.clone(), names })
+        }
+    };
+    let (roots, identity) = material.map_or((None, None), |material| (material.roots, material.identity));
+    let builder = match roots {
+        Some(roots) => builder.tls_certs_only(roots),
+        None if *tls => builder,
+        // loading the system's certificates is most of the work, and plain HTTP has no use for them
+        None => builder.tls_certs_only([]),
+    };
+    let builder = match identity {
+        Some(identity) => builder.identity(identity),
+        None => builder,
+    };
     builder.build().map_err(ClientError)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+use super::tls::Fingerprint;
 use super::url::shown_host;
 
 /// One subscription's endpoint, valid: made by the controller from a subscription it accepted.
@@ -16,6 +17,11 @@ use super::url::shown_host;
 pub struct Endpoint {
     /// Where to.
     pub target: Target,
+    /// Its own TLS settings.
+    pub tls: Option<TlsTarget>,
+    /// What the controller found in them. An attempt that finds something else goes on with that, and has the controller
+    /// look again.
+    pub tls_content: Option<Fingerprint>,
     /// How.
     pub method: Method,
     /// The subscription's own headers; ours win over them.
@@ -52,6 +58,8 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("target", &self.target)
+            .field("tls", &self.tls)
+            .field("tls_content", &self.tls_content)
             .field("method", &self.method)
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
@@ -155,6 +163,26 @@ impl fmt::Debug for ServiceTarget {
             .field("tls", tls)
             .finish_non_exhaustive()
     }
+}
+
+/// TLS settings of one's own; at least one of them is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TlsTarget {
+    /// The authorities that are trusted instead of the system's.
+    pub ca: Option<CaSource>,
+    /// The Secret with the client's certificate (`tls.crt`) and its key (`tls.key`).
+    pub client: Option<String>,
+    /// What the server's certificate has to be for, instead of the URL's host.
+    pub server_name: Option<String>,
+}
+
+/// Where certificate authorities are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CaSource {
+    /// In a Secret.
+    Secret(SecretKey),
+    /// In a ConfigMap.
+    ConfigMap(SecretKey),
 }
 
 /// One port of a Service.
@@ -270,6 +298,8 @@ mod tests {
     fn endpoint(url: &str) -> Endpoint {
         Endpoint {
             target: Target::Url(Url::parse(url).unwrap()),
+            tls: None,
+            tls_content: None,
             method: Method::Post,
             headers: vec![
                 HeaderEntry {

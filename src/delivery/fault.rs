@@ -110,7 +110,10 @@ fn tls_message(error: &rustls::Error) -> &'static str {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "the endpoint's TLS certificate is for another name"
             }
-            CertificateError::UnknownIssuer => "the endpoint's TLS certificate is signed by an unknown authority",
+            // one of the same name, with another key: so does a CA that was made anew look
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "the endpoint's TLS certificate is signed by an unknown authority"
+            }
             CertificateError::Revoked => "the endpoint's TLS certificate is revoked",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 "the endpoint's TLS certificate is not for servers"

@@ -11,6 +11,7 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,10 +82,22 @@ pub struct VettingResolver {
     under_way: UnderWay,
 }
 
+impl fmt::Debug for VettingResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VettingResolver(…)")
+    }
+}
+
 impl VettingResolver {
     /// A resolver that answers only what `policy` allows.
     pub fn new(policy: Arc<AddressPolicy>, lookup: Arc<dyn Lookup>) -> Self {
         Self { policy, lookup, permits: Arc::new(Semaphore::new(LOOKUPS)), under_way: Arc::default() }
+    }
+
+    /// One that answers what another policy allows, and shares the look-ups with this one.
+    #[must_use]
+    pub fn under(&self, policy: Arc<AddressPolicy>) -> Self {
+        Self { policy, ..self.clone() }
     }
 
     /// The look-up of `host` that is under way, or a new one.
@@ -140,6 +153,27 @@ impl Resolve for Pinned {
         Box::pin(async move {
             let address = address.ok_or(ResolveError::Empty)?;
             Ok(Box::new(std::iter::once(address)) as Addrs)
+        })
+    }
+}
+
+/// Answers one name with the vetted addresses of another, and nothing else.
+#[derive(Clone, Debug)]
+pub struct Alias {
+    /// The name that is asked for.
+    pub host: String,
+    /// The one it stands for.
+    pub name: String,
+    /// Looks that one up.
+    pub names: VettingResolver,
+}
+
+impl Resolve for Alias {
+    fn resolve(&self, name: Name) -> Resolving {
+        let vetted = (name.as_str() == self.host).then(|| self.names.clone().vetted(self.name.clone()));
+        Box::pin(async move {
+            let addresses = vetted.ok_or(ResolveError::Empty)?.await?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }

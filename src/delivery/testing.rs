@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
-use changehook_core::address::AddressPolicy;
+use changehook_core::address::{AddressPolicy, Policies};
 use changehook_core::event::{Event, Identity, Subject};
 use changehook_core::object::Gvk;
 use changehook_core::object::ObservedBy;
@@ -228,6 +228,11 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Loopback, which is where the test servers are, and plain HTTP.
+/// The policy for all namespaces alike.
+pub(crate) fn everybodys(policy: &AddressPolicy) -> Arc<Policies> {
+    Arc::new(Policies::from(policy.clone()))
+}
+
 pub(crate) fn loopback() -> Arc<AddressPolicy> {
     let allow = vec!["127.0.0.0/8".parse().unwrap()];
     Arc::new(AddressPolicy { allow, allow_http: true, ..AddressPolicy::default() })
@@ -288,6 +293,8 @@ pub(crate) fn kube_client(address: SocketAddr) -> kube::Client {
 pub(crate) fn endpoint(url: &str) -> Endpoint {
     Endpoint {
         target: Target::Url(url.parse().unwrap()),
+        tls: None,
+        tls_content: None,
         method: Method::Post,
         headers: Vec::new(),
         timeout: Duration::from_secs(10),

@@ -1,4 +1,4 @@
-//! What a subscription refers to, looked up with the user's rights: Secrets, watched kinds, the ServiceAccount.
+//! What a subscription refers to, looked up with the user's rights: Secrets, authorities, watched kinds, the ServiceAccount.
 //!
 //! Touches the API server. Invariants: what is missing or forbidden is told in its place and the rest goes on; a value
 //! of a Secret is neither kept nor shown; a forbidden look says nothing about what the operator may read.
@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::cli::StatusArgs;
 use super::cluster::{Cluster, ClusterError};
+use crate::api::endpoint::CaKind;
 use crate::api::resources::{LabelOperator, Resource};
 use crate::api::{SubscriptionKind, WebhookSubscriptionSpec};
 
@@ -99,9 +100,22 @@ pub async fn look_up(cluster: &Cluster, place: &Place, spec: &WebhookSubscriptio
         let field = format!("spec.endpoint.headers[{index}].valueFrom.secretKeyRef");
         Some((field, reference.name.as_str(), reference.key.as_str()))
     });
-    for (field, name, key) in signing.chain(url).chain(headers) {
+    let tls = spec.endpoint.tls.iter();
+    let client = tls.flat_map(|tls| &tls.client_certificate_secret_ref).flat_map(|secret| {
+        ["tls.crt", "tls.key"]
+            .map(|key| ("spec.endpoint.tls.clientCertificateSecretRef".to_owned(), &*secret.name, key))
+    });
+    let ca = spec.endpoint.tls.as_ref().and_then(|tls| tls.ca_ref.as_ref());
+    let in_secret = ca.filter(|ca| ca.kind == CaKind::Secret);
+    let in_secret = in_secret.map(|ca| ("spec.endpoint.tls.caRef".to_owned(), &*ca.name, &*ca.key));
+    for (field, name, key) in signing.chain(url).chain(headers).chain(client).chain(in_secret) {
         let (state, message) = secret(cluster, &place.home, name, key).await;
         found.push(Reference { field, kind: "Secret".to_owned(), name: name.to_owned(), state, message });
+    }
+    if let Some(ca) = ca.filter(|ca| ca.kind == CaKind::ConfigMap) {
+        let (state, message) = config_map(cluster, &place.home, &ca.name, &ca.key).await;
+        let (field, kind) = ("spec.endpoint.tls.caRef".to_owned(), "ConfigMap".to_owned());
+        found.push(Reference { field, kind, name: ca.name.clone(), state, message });
     }
     let account = &spec.service_account_name;
     let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}", place.home);
@@ -141,6 +155,16 @@ async fn secret(cluster: &Cluster, namespace: &str, name: &str, key: &str) -> (S
             Some(_) => (State::Found, format!("found, with key {key}")),
             None => (State::Missing, format!("found, without key {key}; add the key to it")),
         },
+        Err(error) => told(&error, &remedy),
+    }
+}
+
+async fn config_map(cluster: &Cluster, namespace: &str, name: &str, key: &str) -> (State, String) {
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+    let remedy = format!("create it: kubectl create configmap {name} -n {namespace} --from-file={key}=…");
+    match cluster.get("read it", &path, JSON).await {
+        Ok(found) if found["data"][key].is_string() => (State::Found, format!("found, with key {key}")),
+        Ok(_) => (State::Missing, format!("found, without key {key}; add the key to it")),
         Err(error) => told(&error, &remedy),
     }
 }

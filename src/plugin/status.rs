@@ -82,6 +82,8 @@ fn screen(subscription: &WebhookSubscription, references: &[Reference], now: Tim
             "Watches"
         } else if field == "spec.serviceAccountName" {
             "Account"
+        } else if kind == "ConfigMap" {
+            "Authorities"
         } else {
             "Secrets"
         };

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use changehook_core::address::HostPattern;
+use changehook_core::address::{HostPattern, Scoped, ScopedError};
 use changehook_core::lease::{self, Durations, DurationsError};
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::ErrorKind;
@@ -62,21 +62,24 @@ pub struct OperatorConfig {
     #[arg(long, env = "CHANGEHOOK_AUTHORIZATION", value_name = "WHOSE", value_enum, default_value_t = AuthorizationKind::ServiceAccount)]
     pub authorization: AuthorizationKind,
 
-    /// Address range that endpoints may be in although it is private or forbidden; repeatable, or separated by commas
-    #[arg(long, env = "CHANGEHOOK_ALLOW_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = parse_cidr)]
-    pub allow_cidr: Vec<IpNet>,
+    /// Address range that endpoints, or those of one namespace, may be in although it is private or forbidden; repeatable, or
+    /// separated by commas
+    #[arg(long, env = "CHANGEHOOK_ALLOW_CIDR", value_name = "[NAMESPACE=]CIDR", value_delimiter = ',', value_parser = parse_scoped_cidr)]
+    pub allow_cidr: Vec<Scoped<IpNet>>,
 
-    /// Address range that no endpoint may be in, though it is public or allowed; repeatable, or separated by commas
-    #[arg(long, env = "CHANGEHOOK_DENY_CIDR", value_name = "CIDR", value_delimiter = ',', value_parser = parse_cidr)]
-    pub deny_cidr: Vec<IpNet>,
+    /// Address range that no endpoint, or none of one namespace, may be in, though it is public or allowed; repeatable, or
+    /// separated by commas
+    #[arg(long, env = "CHANGEHOOK_DENY_CIDR", value_name = "[NAMESPACE=]CIDR", value_delimiter = ',', value_parser = parse_scoped_cidr)]
+    pub deny_cidr: Vec<Scoped<IpNet>>,
 
-    /// Host that URLs may name, *.DOMAIN for all below one; if there are any, no others; repeatable, or separated by commas
-    #[arg(long, env = "CHANGEHOOK_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
-    pub allow_host: Vec<HostPattern>,
+    /// Host that URLs, or those of one namespace, may name, *.DOMAIN for all below one; if there are any, no others; repeatable,
+    /// or separated by commas
+    #[arg(long, env = "CHANGEHOOK_ALLOW_HOST", value_name = "[NAMESPACE=]HOST", value_delimiter = ',')]
+    pub allow_host: Vec<Scoped<HostPattern>>,
 
-    /// Host that no URL may name, *.DOMAIN for all below one; repeatable, or separated by commas
-    #[arg(long, env = "CHANGEHOOK_DENY_HOST", value_name = "HOST", value_delimiter = ',')]
-    pub deny_host: Vec<HostPattern>,
+    /// Host that no URL, or none of one namespace, may name, *.DOMAIN for all below one; repeatable, or separated by commas
+    #[arg(long, env = "CHANGEHOOK_DENY_HOST", value_name = "[NAMESPACE=]HOST", value_delimiter = ',')]
+    pub deny_host: Vec<Scoped<HostPattern>>,
 
     /// Allow http:// endpoints, whose requests anyone on the way can read
     #[arg(long, env = "CHANGEHOOK_ALLOW_HTTP", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
@@ -266,6 +269,10 @@ fn parse_namespace(text: &str) -> Result<String, String> {
     } else {
         Err("a namespace has 1 to 63 lower-case letters, digits and dashes, with no dash at either end".to_owned())
     }
+}
+
+fn parse_scoped_cidr(text: &str) -> Result<Scoped<IpNet>, ScopedError<String>> {
+    Scoped::parse(text, parse_cidr)
 }
 
 fn parse_cidr(text: &str) -> Result<IpNet, String> {

@@ -17,6 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 const GROUP_VERSION: &str = "changehook.dev/v1alpha1";
 const PLURAL: &str = "webhooksubscriptions";
+const CLUSTER_PLURAL: &str = "clusterwebhooksubscriptions";
 const LEDGER_PLURAL: &str = "deliveryledgers";
 
 /// Waits until the API server tells its version.
@@ -43,7 +44,7 @@ async fn are_listed(client: &Client) -> Result<(), String> {
     match client.list_api_group_resources(GROUP_VERSION).await {
         Ok(list) => {
             let served = |plural: &str| list.resources.iter().any(|resource| resource.name == plural);
-            [PLURAL, LEDGER_PLURAL]
+            [PLURAL, CLUSTER_PLURAL, LEDGER_PLURAL]
                 .into_iter()
                 .find(|plural| !served(plural))
                 .map_or(Ok(()), |plural| Err(missing(plural)))
@@ -159,8 +160,8 @@ mod tests {
             match count.fetch_add(1, Ordering::Relaxed) {
                 0 => (StatusCode::NOT_FOUND, "404 page not found").into_response(),
                 1 => list(&resource("deliveryledgers")).into_response(),
-                2 => list(&resource(PLURAL)).into_response(),
-                _ => list(&[resource(PLURAL), resource("deliveryledgers")].join(",")).into_response(),
+                2 => list(&[PLURAL, "deliveryledgers"].map(resource).join(",")).into_response(),
+                _ => list(&[PLURAL, CLUSTER_PLURAL, "deliveryledgers"].map(resource).join(",")).into_response(),
             }
         };
         let client = connected(Router::new().route("/apis/changehook.dev/v1alpha1", get(group))).await;

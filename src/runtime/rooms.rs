@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use changehook_core::address::AddressPolicy;
+use changehook_core::address::{AddressPolicy, Policies, Rules};
 use changehook_core::engine::{Caps, Settings, View};
 use changehook_core::ledger::Entries;
 use changehook_core::plan::{Change, SubscriptionId};
@@ -25,6 +25,7 @@ use crate::controller::{self, Authorization, Authorizer, Context, Roster, Scope}
 use crate::delivery::attempt::Courier;
 use crate::delivery::client;
 use crate::delivery::clients::Clients;
+use crate::delivery::configs::Configs;
 use crate::delivery::driver::{self, Driver, DriverError, Sighted, Sighting, Told};
 use crate::delivery::secrets::Secrets;
 use crate::delivery::services::Services;
@@ -103,13 +104,21 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         }
     });
 
-    let policy = Arc::new(policy(config));
+    let policies = Arc::new(policies(config));
     let secrets = Secrets::new(client.clone());
-    let http = client::build(Arc::clone(&policy)).map_err(RoomsError::Client)?;
+    let http = client::build(Arc::clone(policies.everybodys())).map_err(RoomsError::Client)?;
     let wall_ms = || jiff::Timestamp::now().as_millisecond();
     let services = Services::new(client.clone());
-    let clients = Clients::new(http);
-    let courier = Courier::new(clients, secrets.clone(), services.clone(), Arc::clone(&policy), wall_ms, lease.gate());
+    let configs = Configs::new(client.clone());
+    let clients = Clients::new(http, Arc::clone(&policies));
+    let courier = Courier::new(
+        clients,
+        secrets.clone(),
+        (services.clone(), configs.clone()),
+        Arc::clone(&policies),
+        wall_ms,
+        lease.gate(),
+    );
     // From its first turn on: claiming the ledger takes as long as it takes.
     let (heartbeat, liveness) = (OnceLock::new(), liveness.clone());
     let inputs = driver::Inputs {
@@ -185,9 +194,8 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
         AuthorizationKind::ServiceAccount => {
             let seed = u64::from(random()) << 32 | u64::from(random());
             let (client, sources) = (client.clone(), sources.clone());
-            Authorization::ServiceAccount(Authorizer::new(client, sources, metrics.controller, seed, move || {
-                clock.now().mono
-            }))
+            let metrics = metrics.controller.clone();
+            Authorization::ServiceAccount(Authorizer::new(client, sources, metrics, seed, move || clock.now().mono))
         }
     };
     let scope = Scope::of(config.watch_namespace.clone());
@@ -197,8 +205,19 @@ pub(super) async fn open(setting: Setting<'_>, tasks: &mut Tasks) -> Result<(), 
             tracing::info!("ClusterWebhookSubscriptions are left to an operator of the whole cluster");
         }
     }
-    let own_namespace = config.own_namespace();
-    let context = Context { sources, secrets, services, policy, scope, own_namespace, authorization };
+    let context = Context {
+        sources,
+        secrets,
+        services,
+        configs,
+        wall: || jiff::Timestamp::now().as_second(),
+        policies,
+        scope,
+        own_namespace: config.own_namespace(),
+        authorization,
+        relist: config.relist_interval(),
+        metrics: metrics.controller,
+    };
     let roster = Roster::new(client, context, inputs);
     tasks.spawn(Stage::Intake, "controller", |stop| roster.run(stop));
     Ok(())
@@ -226,18 +245,17 @@ fn mind_restores<S: LedgerStore>(lease: Lease, store: Arc<S>, tasks: &mut Tasks)
 }
 
 /// What endpoints may be, from the command line and from where we run.
-fn policy(config: &OperatorConfig) -> AddressPolicy {
+fn policies(config: &OperatorConfig) -> Policies {
     // The API server and this pod, as Kubernetes tells a pod; outside of one there is nothing to add.
     let own = ["KUBERNETES_SERVICE_HOST", "POD_IP"];
     let deny = own.iter().filter_map(|name| std::env::var(name).ok()?.parse().ok()).collect();
-    AddressPolicy {
-        allow: config.allow_cidr.clone(),
-        allow_http: config.allow_http,
-        deny,
-        deny_ranges: config.deny_cidr.clone(),
-        allow_hosts: config.allow_host.clone(),
-        deny_hosts: config.deny_host.clone(),
-    }
+    let rules = Rules {
+        allow: &config.allow_cidr,
+        deny_ranges: &config.deny_cidr,
+        allow_hosts: &config.allow_host,
+        deny_hosts: &config.deny_host,
+    };
+    Policies::new(&AddressPolicy { allow_http: config.allow_http, deny, ..AddressPolicy::default() }, &rules)
 }
 
 /// How to get one more client of the API server.

@@ -323,7 +323,7 @@ impl ControlPlane {
             .arg(file("tls-private-key-file", "server.key"))
             .args([
                 "--service-account-issuer=https://kubernetes.default.svc",
-                "--service-cluster-ip-range=127.0.96.0/20",
+                "--service-cluster-ip-range=127.0.96.0/20,fd96:9696::/112",
             ])
             .arg(file("service-account-signing-key-file", "service-account.key"))
             .arg(file("service-account-key-file", "service-account.pub"))

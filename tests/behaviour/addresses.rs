@@ -112,3 +112,24 @@ async fn a_name_is_dialled_only_if_all_its_addresses_may_be() {
 fn this_machine() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").expect("Linux names the machine").trim().to_owned()
 }
+
+#[tokio::test]
+async fn what_is_said_of_one_namespace_opens_nothing_to_another() {
+    let mut world = World::private().await;
+    let other = world.beside().await;
+    let own = format!("{}=127.0.0.0/8", world.namespace);
+    operator(&mut world, &["--allow-http", "--allow-cidr", &own]).await;
+    let named = format!("http://localhost:{}/named", world.receiver.address().port());
+    world.subscribe("own", json!({})).await;
+    other.secret().await;
+    other.apply(&other.subscription("other", json!({})).to_string()).await;
+    other.apply(&other.subscription("named", json!({"endpoint": {"url": named}})).to_string()).await;
+    for name in ["other", "named"] {
+        refused(&other, name, "allow-cidr").await;
+    }
+    for world in [&world, &other] {
+        world.config_map("thing", json!({})).await;
+    }
+    world.requests("own", 1).await;
+    assert_eq!((other.receiver.connections(), world.receiver.requests("/named").len()), (0, 0));
+}

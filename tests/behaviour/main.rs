@@ -28,6 +28,7 @@ mod slice;
 mod status;
 mod suspend;
 mod throng;
+mod tls;
 mod url_from;
 mod watching;
 mod world;

@@ -1,7 +1,7 @@
 //! An endpoint that is a Service of the same namespace: its ClusterIP is dialled, and nothing that a Service could be
 //! besides. The control plane gives Services addresses of this machine, so a receiver can listen where a Service is.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const A_LOOK: Duration = Duration::from_secs(90);
 
 /// An address of the Services' range that no other test of this process has, in the part of it from which the API server
 /// gives none to Services that ask for any.
-fn an_address() -> Ipv4Addr {
+pub fn an_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(100);
     Ipv4Addr::new(127, 0, 96, NEXT.fetch_add(1, Ordering::Relaxed))
 }
@@ -254,6 +254,56 @@ async fn an_address_that_is_forbidden_is_not_dialled_because_a_service_has_it_an
     let ready = eventually(SOON, refused).await.expect("it is refused");
     let message = ready["message"].as_str().unwrap_or_default();
     assert!(message.contains("Service default/kubernetes has no selector"), "{message}");
+}
+
+/// An address that this machine has in a network of its own, if it has one; nothing is sent to find it.
+fn a_private_address() -> Option<IpAddr> {
+    let own = |any: &str, outside: &str| {
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect(outside).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    let all = [own("0.0.0.0:0", "192.0.2.1:9"), own("[::]:0", "[2001:db8::1]:9")];
+    all.into_iter().flatten().find(|address| match address {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
+    })
+}
+
+#[tokio::test]
+async fn a_private_address_is_dialled_without_an_allowed_range_because_a_service_has_it_and_not_because_a_url_names_it()
+{
+    let Some(address) = a_private_address() else {
+        println!("this machine has no private address that a Service could have");
+        return;
+    };
+    let mut world = World::private().await;
+    let receiver = Receiver::start_at(address).await.expect("a receiver starts");
+    let (family, range) = match address {
+        IpAddr::V4(address) => ("IPv4", format!("{}/24", Ipv4Addr::from(address.to_bits() & !0xff))),
+        IpAddr::V6(address) => ("IPv6", format!("{}/112", Ipv6Addr::from(address.to_bits() & !0xffff))),
+    };
+    let cidr = json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "own"},
+        "spec": {"cidrs": [range]}});
+    apply(&world, &cidr).await;
+    let mut manifest = service("receiver", &receiver);
+    manifest["spec"]["ipFamilies"] = json!([family]);
+    let accepted = async || world.plane().apply_yaml(&manifest.to_string(), &world.namespace).await;
+    eventually(SOON, accepted).await.expect("its address is one of the new range");
+    let mut options = world.operator_options();
+    options.reach = vec!["--allow-http".to_owned()];
+    world.operator = Some(Arc::new(Operator::start(options).await.expect("the operator gets ready")));
+    subscribe(&world, "by-service", json!({"name": "receiver", "port": "http", "path": "/by-service"})).await;
+    world.ready("by-service").await;
+    let by_url = world.subscription("by-url", json!({"endpoint": {"url": receiver.url("/by-url")}}));
+    apply(&world, &by_url).await;
+    let refused = world.condition("by-url", "Stalled", "True", "AddressRefused").await;
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert!(message.contains("private address") && message.contains("--allow-cidr"), "{message}");
+    world.config_map("thing", json!({})).await;
+    let requests = receiver.wait_for("/by-service", 1, SOON).await.expect("it is sent");
+    assert_eq!(verified(&requests[0])["change"]["resource"]["name"], "thing");
+    assert_eq!(receiver.all_requests().len(), 1);
 }
 
 #[tokio::test]

@@ -119,6 +119,25 @@ pub fn refused() -> Vec<Case> {
         case("spec.endpoint.service.path", "must start with /", service(json!({"path": path})));
     }
     case("spec.endpoint.service.path", "1024", service(json!({"path": format!("/{}", "a".repeat(1024))})));
+    let tls = |tls: Value| json!({"endpoint": {"tls": tls}});
+    case("spec.endpoint.tls", "at least one of caRef", tls(json!({})));
+    let plain = "must be left out unless the url is https, or the service's scheme HTTPS";
+    let trusted = json!({"caRef": {"kind": "ConfigMap", "name": "ca"}});
+    case("spec.endpoint.tls", plain, json!({"endpoint": {"url": "http://a.example/", "tls": trusted}}));
+    let receiver = json!({"name": "receiver", "port": 80});
+    case("spec.endpoint.tls", plain, json!({"endpoint": {"url": null, "service": receiver, "tls": trusted}}));
+    for name in ["", "CA", "a/b", "-a"] {
+        case("spec.endpoint.tls.caRef.name", "", tls(json!({"caRef": {"kind": "Secret", "name": name}})));
+        case(
+            "spec.endpoint.tls.clientCertificateSecretRef.name",
+            "",
+            tls(json!({"clientCertificateSecretRef": {"name": name}})),
+        );
+    }
+    case("spec.endpoint.tls.caRef.key", "", tls(json!({"caRef": {"kind": "Secret", "name": "ca", "key": "a/b"}})));
+    for name in ["", "Hooks.example", "10.0.0.1", "[::1]", "https://a.example", "a.example:443", "*.example"] {
+        case("spec.endpoint.tls.serverName", "", tls(json!({"serverName": name})));
+    }
     case("spec.endpoint.timeoutSeconds", "1", json!({"endpoint": {"timeoutSeconds": 0}}));
     case("spec.endpoint.timeoutSeconds", "30", json!({"endpoint": {"timeoutSeconds": 31}}));
     case("spec.endpoint.maxInFlight", "1", json!({"endpoint": {"maxInFlight": 0}}));
@@ -273,6 +292,11 @@ pub fn refused() -> Vec<Case> {
         cases.push(Case { patch, field: field.to_owned(), says: says.to_owned(), untyped: true });
     };
     case("spec.endpoint.method", "POST", json!({"endpoint": {"method": "GET"}}));
+    case(
+        "spec.endpoint.tls.caRef.kind",
+        "ConfigMap",
+        json!({"endpoint": {"tls": {"caRef": {"kind": "Pod", "name": "ca"}}}}),
+    );
     case("spec.changeTypes[0]", "New", json!({"changeTypes": ["new"]}));
     case("spec.resources", "Required", json!({"resources": null}));
     case("spec.endpoint", "Required", json!({"endpoint": null}));
@@ -325,6 +349,12 @@ pub fn accepted() -> Vec<Value> {
         json!({"endpoint": {"url": null, "urlFrom": {"secretKeyRef": {"name": "hook.v2", "key": "url"}}}}),
         json!({"endpoint": {"url": null, "service": {"name": "receiver", "port": "http", "path": "/a?b=c", "scheme": "HTTPS"}}}),
         json!({"endpoint": {"url": null, "service": {"name": "receiver", "port": 8080}}}),
+        json!({"endpoint": {"tls": {"caRef": {"kind": "ConfigMap", "name": "ca.v2", "key": "bundle_1.pem"},
+            "clientCertificateSecretRef": {"name": "client"}, "serverName": "hooks.example"}}}),
+        json!({"endpoint": {"url": null, "urlFrom": {"secretKeyRef": {"name": "hook", "key": "url"}},
+            "tls": {"serverName": "a"}}}),
+        json!({"endpoint": {"url": null, "service": {"name": "receiver", "port": 443, "scheme": "HTTPS"},
+            "tls": {"caRef": {"kind": "Secret", "name": "ca"}}}}),
         json!({"signing": {"secretRef": {"name": "hook"}, "schemes": ["SHA256"]}}),
         json!({"payload": {"format": "Native", "object": "Full", "fieldChanges": false, "maxBytes": 4096}}),
         json!({"changeDetection": {"scope": "Full", "minIntervalSeconds": 0}}),

@@ -25,7 +25,7 @@ struct Reference {
     put: fn(Value) -> Value,
 }
 
-const REFERENCES: [Reference; 6] = [
+const REFERENCES: [Reference; 8] = [
     Reference { path: "serviceAccountName", put: |name| json!({"serviceAccountName": name["name"]}) },
     Reference { path: "signing.secretRef", put: |secret| json!({"signing": {"secretRef": secret}}) },
     Reference {
@@ -38,6 +38,17 @@ const REFERENCES: [Reference; 6] = [
             secret["key"] = json!("key");
             json!({"endpoint": {"url": null, "urlFrom": {"secretKeyRef": secret}}})
         },
+    },
+    Reference {
+        path: "endpoint.tls.caRef",
+        put: |mut named| {
+            named["kind"] = json!("ConfigMap");
+            json!({"endpoint": {"tls": {"caRef": named}}})
+        },
+    },
+    Reference {
+        path: "endpoint.tls.clientCertificateSecretRef",
+        put: |secret| json!({"endpoint": {"tls": {"clientCertificateSecretRef": secret}}}),
     },
     Reference {
         path: "endpoint.service",

@@ -1,4 +1,4 @@
-//! The table of hostile endpoints and objects names tests that exist, and every case once.
+//! The tables of what may be tried name tests that exist; that of hostile endpoints and objects has every case once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -43,4 +43,27 @@ fn every_case_of_hostile_endpoints_and_objects_names_tests_that_exist() {
         numbers.push(number);
     }
     assert_eq!(numbers, (1..=73).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_case_of_tenants_and_rights_names_tests_that_exist() {
+    let text = read("docs/security.md");
+    let (_, section) = text.split_once("\n## Tenants and rights\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let functions = functions();
+    let mut cases = 0;
+    for row in section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case |")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, _, tests] = cells[..] else { panic!("{row}") };
+        if tests == "---" {
+            continue;
+        }
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{row}");
+        for name in named {
+            assert!(functions.contains(name), "there is no {name}: {row}");
+        }
+        cases += 1;
+    }
+    assert!(cases > 20, "{cases}");
 }

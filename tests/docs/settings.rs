@@ -69,7 +69,7 @@ fn every_field_of_the_spec_is_documented() {
     let crd: Value = serde_saphyr::from_str(&read("crds/webhooksubscriptions.yaml")).unwrap();
     let mut fields = BTreeSet::new();
     members(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], "", &mut fields);
-    assert!(fields.contains("maxInFlight") && !fields.contains("caRef"), "{fields:?}");
+    assert!(fields.contains("maxInFlight") && !fields.contains("repositoryURL"), "{fields:?}");
     let text = read("docs/configuration.md");
     // of a label selector's requirement, which Kubernetes' own documentation describes
     let known = ["key", "operator", "values"];

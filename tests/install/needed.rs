@@ -47,8 +47,9 @@ async fn open_secrets(site: &Site, namespace: &str) {
     site.kubectl(&line).await;
 }
 
-/// Signed subscriptions of one namespace to every kind, to a URL, to a URL of a Secret with a header of a Secret, and to a
-/// Service; changes, a condition that flips twice to the same, and one subscription that is deleted.
+/// Signed subscriptions of one namespace to every kind, to a URL, to a URL of a Secret with a header of a Secret, to a
+/// Service, and to an endpoint with authorities of its own; changes, a condition that flips twice to the same, and one
+/// subscription that is deleted.
 async fn walk(site: &Site, receiver: &Receiver) {
     for (api_version, kind) in KINDS {
         site.subscribe("shop", &kind.to_lowercase(), (api_version, kind)).await;
@@ -58,12 +59,15 @@ async fn walk(site: &Site, receiver: &Receiver) {
     site.apply("shop", &url).await;
     let from = |key: &str| json!({"secretKeyRef": {"name": "hook", "key": key}});
     let endpoint = json!({"urlFrom": from("url"), "headers": [{"name": "X-Token", "valueFrom": from("token")}]});
-    site.apply("shop", &subscription("secret", endpoint)).await;
+    site.apply("shop", &subscription("secret", &endpoint)).await;
     let (ip, port) = (receiver.address().ip(), receiver.address().port());
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "receiver"},
         "spec": {"clusterIP": ip, "selector": {"app": "receiver"}, "ports": [{"name": "http", "port": port}]}});
     site.apply("shop", &service).await;
-    site.apply("shop", &subscription("to-service", json!({"service": {"name": "receiver", "port": "http"}}))).await;
+    site.apply("shop", &subscription("to-service", &json!({"service": {"name": "receiver", "port": "http"}}))).await;
+    // its authorities are looked for, whether they are there or not
+    let tls = json!({"caRef": {"kind": "ConfigMap", "name": "authorities"}});
+    site.apply("shop", &subscription("trusting", &json!({"url": "https://127.0.0.1:9/", "tls": tls}))).await;
     for name in ["deployment", "statefulset", "daemonset", "configmap", "service", "secret", "to-service"] {
         site.ready("shop", name, "True", "Watching").await;
     }
@@ -88,7 +92,7 @@ async fn walk(site: &Site, receiver: &Receiver) {
 }
 
 /// An unsigned subscription to ConfigMaps.
-fn subscription(name: &str, endpoint: Value) -> Value {
+fn subscription(name: &str, endpoint: &Value) -> Value {
     json!({"apiVersion": "changehook.dev/v1alpha1", "kind": "WebhookSubscription", "metadata": {"name": name},
         "spec": {"resources": [{"apiVersion": "v1", "kind": "ConfigMap"}], "endpoint": endpoint}})
 }
@@ -108,7 +112,7 @@ async fn walk_the_cluster(site: &Site) {
     let account = format!("--serviceaccount={OWN}:reader");
     site.kubectl(&["create", "clusterrolebinding", "reader", "--clusterrole=reader", &account]).await;
     site.kubectl(&["label", "namespace", "shop", "team=a"]).await;
-    let mut wide = subscription("wide", json!({"url": site.receiver.url("/wide")}));
+    let mut wide = subscription("wide", &json!({"url": site.receiver.url("/wide")}));
     wide["kind"] = json!("ClusterWebhookSubscription");
     wide["spec"]["serviceAccountName"] = json!("reader");
     wide["spec"]["namespaceSelector"] = json!({"matchLabels": {"team": "a"}});
@@ -132,7 +136,7 @@ async fn compare(site: &Site, operator: testbed::Operator) {
         let unused: Vec<String> = uses.unused(&granted).iter().map(ToString::to_string).collect();
         if unused.is_empty() { Ok(()) } else { Err(format!("never used: {unused:#?}")) }
     };
-    let used = eventually(SOON, all_used).await;
+    let waited = eventually(SOON, all_used).await;
     assert!(operator.stop().await.unwrap().success());
     let uses = asked(site);
     let requests: usize = uses.resources.values().sum();
@@ -145,7 +149,7 @@ async fn compare(site: &Site, operator: testbed::Operator) {
         uses.forbidden.len(),
         uses.paths,
     );
-    used.unwrap_or_else(|error| panic!("{error}"));
+    waited.unwrap_or_else(|error| panic!("{error}"));
     assert!(uses.forbidden.is_empty(), "answered 403: {:#?}", uses.forbidden);
     assert!(uses.missing(&granted).is_empty(), "asked for without a rule: {:#?}", uses.missing(&granted));
     assert!(uses.twice(&granted).is_empty(), "granted twice: {:#?}", uses.twice(&granted));

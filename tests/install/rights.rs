@@ -98,7 +98,7 @@ pub async fn grants(site: &Site, (namespace, account): (&str, &str)) -> Vec<Gran
     all
 }
 
-fn apart(role: &str, namespace: Option<&str>, rule: &Value) -> Vec<Grant> {
+fn apart(of: &str, namespace: Option<&str>, rule: &Value) -> Vec<Grant> {
     let mut names: Vec<_> = texts(&rule["resourceNames"]).into_iter().map(Some).collect();
     if names.is_empty() {
         names.push(None);
@@ -108,7 +108,7 @@ fn apart(role: &str, namespace: Option<&str>, rule: &Value) -> Vec<Grant> {
         for resource in texts(&rule["resources"]) {
             for verb in texts(&rule["verbs"]) {
                 all.extend(names.iter().map(|name| Grant {
-                    role: role.to_owned(),
+                    role: of.to_owned(),
                     namespace: namespace.map(str::to_owned),
                     group: group.clone(),
                     resource: resource.clone(),
@@ -122,32 +122,32 @@ fn apart(role: &str, namespace: Option<&str>, rule: &Value) -> Vec<Grant> {
 }
 
 /// What a user asked for so far.
-pub fn uses(log: Vec<AuditEntry>, user: &str) -> Uses {
-    let mut uses = Uses::default();
+pub fn uses(log: Vec<AuditEntry>, account: &str) -> Uses {
+    let mut found = Uses::default();
     let mut counted = BTreeSet::new();
-    for entry in log.into_iter().filter(|entry| entry.user.username == user) {
+    for entry in log.into_iter().filter(|entry| entry.user.username == account) {
         if entry.response_status.is_some_and(|status| status.code == 403) {
-            uses.forbidden.push(format!("{} {}", entry.verb, entry.request_uri));
+            found.forbidden.push(format!("{} {}", entry.verb, entry.request_uri));
         }
         // a watch is logged when it begins, and again when it ends
         if !counted.insert(entry.audit_id) {
             continue;
         }
         let Some(object) = entry.object_ref else {
-            uses.paths.insert(entry.request_uri.split('?').next().unwrap_or_default().to_owned());
+            found.paths.insert(entry.request_uri.split('?').next().unwrap_or_default().to_owned());
             continue;
         };
         let resource = [object.resource, object.subresource].join("/");
-        let used = Use {
+        let request = Use {
             namespace: object.namespace,
             group: object.api_group,
             resource: resource.trim_end_matches('/').to_owned(),
             verb: entry.verb,
             name: object.name,
         };
-        *uses.resources.entry(used).or_default() += 1;
+        *found.resources.entry(request).or_default() += 1;
     }
-    uses
+    found
 }
 
 impl Uses {

@@ -141,3 +141,22 @@ async fn one_of_the_whole_cluster_is_shown_with_what_it_refers_to_in_the_operato
     let screen = done(&world, &["status", &name, "--cluster"]).await;
     assert!(screen.contains(&format!("secret generic signing -n {}", world.namespace)), "{screen}");
 }
+
+#[tokio::test]
+async fn certificates_are_shown_in_their_places() {
+    let world = World::shared().await;
+    let tls = json!({"caRef": {"kind": "ConfigMap", "name": "partner-ca"},
+        "clientCertificateSecretRef": {"name": "partner-client"}});
+    let endpoint = json!({"url": "https://127.0.0.1:9/", "tls": tls});
+    world.apply(&world.subscription("certified", json!({"endpoint": endpoint})).to_string()).await;
+    let screen = shows(&world, "certified", "Authorities  ConfigMap partner-ca: MISSING not found").await;
+    assert!(screen.contains("Secret partner-client: MISSING"), "{screen}");
+    world
+        .apply(
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "partner-ca"},
+        "data": {"ca.crt": "x"}})
+            .to_string(),
+        )
+        .await;
+    shows(&world, "certified", "Authorities  ConfigMap partner-ca: found, with key ca.crt").await;
+}

@@ -11,9 +11,9 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-# the Service that a subscription of its namespace sends to
+# the Service that a subscription of its namespace sends to, and the certificate authorities that it trusts
 - apiGroups: [""]
-  resources: [services]
+  resources: [services, configmaps]
   verbs: [get]
 {{- if eq .Values.authorization "ServiceAccount" }}
 # whether a subscription's ServiceAccount is there, and may read what the subscription names

@@ -6,6 +6,7 @@
 //! judged by that one; one bad address refuses all.
 
 mod host;
+mod policies;
 mod tier;
 mod url;
 
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 pub use self::host::{HostPattern, HostPatternError};
+pub use self::policies::{Policies, Rules, Scoped, ScopedError};
 pub use self::tier::{Tier, tier};
 pub use self::url::{MAX_URL_CHARS, UrlError};
 

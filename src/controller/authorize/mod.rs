@@ -32,13 +32,12 @@ use self::answers::Answers;
 use self::permit::{Finding, permit};
 use self::question::{Collection, Question, Within, questions};
 use self::review::{ReviewError, review};
-use super::assign::Reach;
 use super::metrics::{Metrics, Reviewed};
 use super::validate::Valid;
 use crate::watch::{Served, Sources};
 
 pub(super) use self::permit::Permit;
-pub(super) use self::question::Account;
+pub(super) use self::question::{Account, Extent};
 
 /// Reviews under way at once.
 const REVIEWS: usize = 16;
@@ -99,13 +98,13 @@ impl Authorizer {
 
     /// Whether the account may read all that the spec names. `fresh`: what was allowed a while ago does not do, because
     /// the spec is new.
-    pub(super) async fn ask(&self, account: &Account, reach: &Reach, valid: &Valid, fresh: bool) -> Answered {
-        let within = match reach {
-            Reach::Namespace(_) => Within::Namespace,
-            Reach::Cluster(_) => Within::Cluster,
+    pub(super) async fn ask(&self, account: &Account, extent: Extent, valid: &Valid, fresh: bool) -> Answered {
+        let (within, by_labels) = match extent {
+            Extent::Namespace => (Within::Namespace, false),
+            Extent::Cluster { by_labels } => (Within::Cluster, by_labels),
         };
         let mut collections = Vec::new();
-        if let Reach::Cluster(Some(_)) = reach {
+        if by_labels {
             // What is selected tells how namespaces are labelled.
             collections.push(Collection { group: String::new(), plural: "namespaces".to_owned(), within });
         }

@@ -36,6 +36,18 @@ pub(super) struct Collection {
     pub within: Within,
 }
 
+/// What a subscription can see, as far as rights go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::controller) enum Extent {
+    /// What is in the account's own namespace.
+    Namespace,
+    /// What is in the whole cluster.
+    Cluster {
+        /// The labels of namespaces decide what of it.
+        by_labels: bool,
+    },
+}
+
 /// Where objects of a kind are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Within {
@@ -76,6 +88,8 @@ pub(super) enum Question {
     Collection(Verb, Collection),
     /// May it read the Secret of this name?
     Secret(String),
+    /// May it read the ConfigMap of this name?
+    ConfigMap(String),
 }
 
 /// All that has to be allowed.
@@ -84,8 +98,9 @@ pub(super) fn questions(collections: &[Collection], valid: &Valid) -> Vec<Questi
     let collections: BTreeSet<&Collection> = collections.iter().collect();
     let collections =
         collections.into_iter().flat_map(|collection| verbs.map(|verb| Question::Collection(verb, collection.clone())));
-    let secrets: BTreeSet<String> = valid.secrets().iter().map(|used| used.key.name.clone()).collect();
-    std::iter::once(Question::Exists).chain(collections).chain(secrets.into_iter().map(Question::Secret)).collect()
+    let secrets = valid.secret_names().into_iter().map(Question::Secret);
+    let config_map = valid.config_map().map(|name| Question::ConfigMap(name.to_owned()));
+    std::iter::once(Question::Exists).chain(collections).chain(secrets).chain(config_map).collect()
 }
 
 #[cfg(test)]
@@ -104,7 +119,10 @@ mod tests {
             "spec": {
                 "serviceAccountName": "watcher",
                 "resources": [{"apiVersion": "v1", "kind": "ConfigMap"}, {"apiVersion": "apps/v1", "kind": "Deployment"}],
-                "endpoint": {"url": "https://a.example/", "headers": [
+                "endpoint": {"url": "https://a.example/", "tls": {
+                    "caRef": {"kind": "ConfigMap", "name": "authorities"},
+                    "clientCertificateSecretRef": {"name": "client"},
+                }, "headers": [
                     {"name": "a", "valueFrom": reference("a")}, {"name": "b", "valueFrom": reference("b")},
                     {"name": "c", "value": "literal"},
                 ]},
@@ -126,8 +144,10 @@ mod tests {
                 Question::Collection(Verb::List, apps.clone()),
                 Question::Collection(Verb::Watch, apps),
                 Question::Secret("before".to_owned()),
+                Question::Secret("client".to_owned()),
                 Question::Secret("partner".to_owned()),
                 Question::Secret("signing".to_owned()),
+                Question::ConfigMap("authorities".to_owned()),
             ]
         );
     }

@@ -34,6 +34,7 @@ fn text(account: &Account, missing: &[&Question], shown: usize) -> String {
                 Some(format!("{} {}{place}", verb.as_str(), collection.qualified()))
             }
             Question::Secret(name) => Some(format!("get Secret {name}")),
+            Question::ConfigMap(name) => Some(format!("get ConfigMap {name}")),
             Question::Exists => None,
         })
         .collect();
@@ -45,7 +46,8 @@ fn text(account: &Account, missing: &[&Question], shown: usize) -> String {
 }
 
 fn commands(account: &Account, missing: &[&Question]) -> String {
-    let (mut resources, mut everywhere, mut secrets) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut resources, mut everywhere) = (BTreeSet::new(), BTreeSet::new());
+    let (mut secrets, mut config_maps) = (BTreeSet::new(), BTreeSet::new());
     for question in missing {
         match question {
             Question::Collection(_, collection) => {
@@ -56,6 +58,7 @@ fn commands(account: &Account, missing: &[&Question]) -> String {
                 of.insert(collection.qualified());
             }
             Question::Secret(name) => drop(secrets.insert(name.as_str())),
+            Question::ConfigMap(name) => drop(config_maps.insert(name.as_str())),
             Question::Exists => {}
         }
     }
@@ -66,9 +69,11 @@ fn commands(account: &Account, missing: &[&Question]) -> String {
             commands.extend(grant(account, within, &format!("--verb=list,watch --resource={list}")));
         }
     }
-    if !secrets.is_empty() {
-        let names = secrets.into_iter().flat_map(|name| [" --resource-name=", name]).collect::<String>();
-        commands.extend(grant(account, Within::Namespace, &format!("--verb=get --resource=secrets{names}")));
+    for (resource, named) in [("secrets", secrets), ("configmaps", config_maps)] {
+        if !named.is_empty() {
+            let names = named.into_iter().flat_map(|name| [" --resource-name=", name]).collect::<String>();
+            commands.extend(grant(account, Within::Namespace, &format!("--verb=get --resource={resource}{names}")));
+        }
     }
     commands.join(" && ")
 }

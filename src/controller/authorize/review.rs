@@ -65,9 +65,9 @@ pub(super) async fn review(
         Question::Collection(_, Collection { within: Within::Cluster, .. }) => {
             ("create subjectaccessreviews", "the whole cluster".to_owned())
         }
-        Question::Collection(_, Collection { within: Within::Namespace, .. }) | Question::Secret(_) => {
-            ("create localsubjectaccessreviews", own())
-        }
+        Question::Collection(_, Collection { within: Within::Namespace, .. })
+        | Question::Secret(_)
+        | Question::ConfigMap(_) => ("create localsubjectaccessreviews", own()),
     };
     let answer = async {
         let _permit = permits.acquire().await;
@@ -82,16 +82,8 @@ pub(super) async fn review(
                 };
                 may(client, account, collection.within, attributes).await
             }
-            Question::Secret(name) => {
-                let attributes = ResourceAttributes {
-                    verb: Some("get".to_owned()),
-                    group: Some(String::new()),
-                    resource: Some("secrets".to_owned()),
-                    name: Some(name.clone()),
-                    ..ResourceAttributes::default()
-                };
-                may(client, account, Within::Namespace, attributes).await
-            }
+            Question::Secret(name) => may(client, account, Within::Namespace, get("secrets", name)).await,
+            Question::ConfigMap(name) => may(client, account, Within::Namespace, get("configmaps", name)).await,
         }
     };
     match timeout(WITHIN, answer).await {
@@ -100,6 +92,17 @@ pub(super) async fn review(
         Ok(Err(kube::Error::Api(status))) => Err(ReviewError::Refused { what, code: status.code }),
         Ok(Err(_)) => Err(ReviewError::Unreachable { what }),
         Err(_) => Err(ReviewError::Timeout { what }),
+    }
+}
+
+/// Of the core group.
+fn get(resource: &str, name: &str) -> ResourceAttributes {
+    ResourceAttributes {
+        verb: Some("get".to_owned()),
+        group: Some(String::new()),
+        resource: Some(resource.to_owned()),
+        name: Some(name.to_owned()),
+        ..ResourceAttributes::default()
     }
 }
 

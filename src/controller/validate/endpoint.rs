@@ -10,10 +10,10 @@ use url::Url;
 
 use super::{Problems, ValidEndpoint, ValidHeader, ValidHeaderValue, ValidTarget, syntax};
 use crate::api::conditions::Reason;
-use crate::api::endpoint::{Endpoint, Header, Method, Scheme, ServiceRef};
+use crate::api::endpoint::{CaKind, CaRef, Endpoint, Header, Method, Scheme, ServiceRef, Tls};
 use crate::api::rules::RESERVED_HEADERS;
 use crate::delivery;
-use crate::delivery::endpoint::{ServicePort, ServiceTarget};
+use crate::delivery::endpoint::{CaSource, SecretKey, ServicePort, ServiceTarget, TlsTarget};
 
 pub(super) fn check(
     endpoint: &Endpoint,
@@ -30,6 +30,10 @@ pub(super) fn check(
         .and_then(|key| problems.secret("spec.endpoint.urlFrom.secretKeyRef", &key.name, &key.key))
         .map(ValidTarget::Secret);
     let service = endpoint.service.as_ref().and_then(|named| service(named, problems)).map(ValidTarget::Service);
+    let tls = match &endpoint.tls {
+        None => Some(None),
+        Some(named) => tls(endpoint, named, problems).map(Some),
+    };
     let headers = headers(&endpoint.headers, problems);
     let timeout = problems.seconds("spec.endpoint.timeoutSeconds", endpoint.timeout_seconds, 1, 30);
     let max_in_flight = problems.range("spec.endpoint.maxInFlight", endpoint.max_in_flight, 1, 64);
@@ -40,6 +44,7 @@ pub(super) fn check(
     };
     Some(ValidEndpoint {
         target: literal.or(secret).or(service)?,
+        tls: tls?,
         method,
         headers,
         timeout: timeout?,
@@ -79,6 +84,51 @@ fn service(named: &ServiceRef, problems: &mut Problems) -> Option<ServiceTarget>
     };
     let port = port.filter(|_| known && written)?;
     Some(ServiceTarget { name: name.clone(), port, tls, path: path.clone() })
+}
+
+fn tls(endpoint: &Endpoint, named: &Tls, problems: &mut Problems) -> Option<TlsTarget> {
+    const AT: &str = "spec.endpoint.tls";
+    let before = problems.0.len();
+    let plain_url = endpoint.url.as_deref().is_some_and(|url| url.to_ascii_lowercase().starts_with("http:"));
+    let plain_service = endpoint.service.as_ref().is_some_and(|service| service.scheme == Scheme::Http);
+    if plain_url || plain_service {
+        let message =
+            "must be left out unless the url is https, or the service's scheme HTTPS: it would have no effect";
+        problems.invalid(AT, message);
+    }
+    let Tls { ca_ref, client_certificate_secret_ref, server_name } = named;
+    if ca_ref.is_none() && client_certificate_secret_ref.is_none() && server_name.is_none() {
+        problems.invalid(AT, "must have at least one of caRef, clientCertificateSecretRef and serverName");
+    }
+    if let Some(CaRef { kind: _, name, key }) = ca_ref {
+        if !syntax::is_dns_subdomain(name) {
+            let message = "must be the name of a ConfigMap or Secret: lower case letters, digits, - and .";
+            problems.invalid(format!("{AT}.caRef.name"), message);
+        }
+        if !syntax::is_secret_key(key) {
+            let message = "must be a key of the ConfigMap or Secret: letters, digits, -, _ and .";
+            problems.invalid(format!("{AT}.caRef.key"), message);
+        }
+    }
+    let client = client_certificate_secret_ref.as_ref().map(|secret| secret.name.clone());
+    if client.as_ref().is_some_and(|name| !syntax::is_dns_subdomain(name)) {
+        let message = "must be the name of a Secret: lower case letters, digits, - and .";
+        problems.invalid(format!("{AT}.clientCertificateSecretRef.name"), message);
+    }
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let is_host = |name: &str| syntax::is_dns_subdomain(name) && !name.rsplit('.').next().is_some_and(is_number);
+    if server_name.as_ref().is_some_and(|name| !is_host(name)) {
+        let message = "must be a host name in lower case, as the certificate has it, not an address";
+        problems.invalid(format!("{AT}.serverName"), message);
+    }
+    let ca = ca_ref.as_ref().map(|CaRef { kind, name, key }| {
+        let key = SecretKey { name: name.clone(), key: key.clone() };
+        match kind {
+            CaKind::ConfigMap => CaSource::ConfigMap(key),
+            CaKind::Secret => CaSource::Secret(key),
+        }
+    });
+    (problems.0.len() == before).then(|| TlsTarget { ca, client, server_name: server_name.clone() })
 }
 
 /// The raw text is judged before it is parsed: a parser would drop line breaks and turn backslashes round.

@@ -10,7 +10,9 @@ mod tls;
 use std::net::SocketAddr;
 
 use super::super::resolver::Lookup;
-use super::super::testing::{ScriptedLookup, SecretApi, http_client, kube_client, loopback};
+use changehook_core::address::AddressPolicy;
+
+use super::super::testing::{ScriptedLookup, SecretApi, everybodys, http_client, kube_client, loopback};
 use super::*;
 
 /// 2026-01-05T10:30:00.999Z
@@ -19,12 +21,17 @@ fn wall_ms() -> i64 {
 }
 
 /// A courier that may go to loopback, looks names up in `lookup`, and reads its Secrets from `api`.
+#[expect(clippy::needless_pass_by_value, reason = "the callers make it for this")]
 fn courier_with(policy: Arc<AddressPolicy>, lookup: impl Lookup, api: Option<&SecretApi>) -> Courier {
+    courier_under(everybodys(&policy), lookup, api)
+}
+
+fn courier_under(policies: Arc<Policies>, lookup: impl Lookup, api: Option<&SecretApi>) -> Courier {
     let nowhere: SocketAddr = ([127, 0, 0, 1], 9).into();
     let kube = api.map_or_else(|| kube_client(nowhere), SecretApi::client);
-    let clients = Clients::new(http_client(policy.clone(), lookup));
-    let (secrets, services) = (Secrets::new(kube.clone()), Services::new(kube));
-    Courier::new(clients, secrets, services, policy, wall_ms, Arc::new(|| true))
+    let clients = Clients::new(http_client(Arc::clone(policies.everybodys()), lookup), Arc::clone(&policies));
+    let (secrets, services) = (Secrets::new(kube.clone()), (Services::new(kube.clone()), Configs::new(kube)));
+    Courier::new(clients, secrets, services, policies, wall_ms, Arc::new(|| true))
 }
 
 fn courier() -> Courier {

@@ -13,6 +13,7 @@ use changehook_core::retry::RetryPolicy;
 use prometheus_client::registry::Registry;
 
 use super::super::clients::Clients;
+use super::super::configs::Configs;
 use super::super::secrets::Secrets;
 use super::super::services::Services;
 use super::super::testing;
@@ -96,8 +97,12 @@ async fn drive(store: &Arc<Counting>, leads: bool, seen: Vec<Sighted>) -> (Resul
     let policy = testing::loopback();
     let http = testing::http_client(policy.clone(), testing::ScriptedLookup::default());
     let kube = testing::kube_client(([127, 0, 0, 1], 9).into());
-    let (http, secrets, services) = (Clients::new(http), Secrets::new(kube.clone()), Services::new(kube));
-    let courier = Courier::new(http, secrets, services, policy, || 0, Arc::new(|| true));
+    let (http, secrets, services) = (
+        Clients::new(http, testing::everybodys(&policy)),
+        Secrets::new(kube.clone()),
+        (Services::new(kube.clone()), Configs::new(kube)),
+    );
+    let courier = Courier::new(http, secrets, services, testing::everybodys(&policy), || 0, Arc::new(|| true));
     let (sight, sightings) = mpsc::channel(8);
     let (command, commands) = mpsc::channel(8);
     let (told, mut views) = mpsc::channel(8);

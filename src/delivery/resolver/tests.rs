@@ -67,6 +67,52 @@ async fn an_unknown_name_and_an_answer_without_address_are_told_from_a_refusal()
     assert!(matches!(resolve(&resolver, "empty.test").await, Err(ResolveError::Empty)));
 }
 
+#[tokio::test]
+async fn an_answer_of_one_family_or_of_both_is_judged_whole() {
+    let allow = ["127.0.0.0/8", "fd00::/8"].map(|range| range.parse().unwrap()).to_vec();
+    let policy = Arc::new(AddressPolicy { allow, ..AddressPolicy::default() });
+    for (answer, dialled) in [
+        (&["fd00::1"][..], true),
+        (&["fd00::1", "127.0.0.1"], true),
+        // judged as the IPv4 address that it stands for
+        (&["::ffff:127.0.0.1"], true),
+        (&["::ffff:10.0.0.1"], false),
+        (&["fe80::1"], false),
+        (&["127.0.0.1", "::1"], false),
+        (&["fd00::1", "169.254.169.254"], false),
+        (&["fd00::1", "64:ff9b::a9fe:a9fe"], false),
+    ] {
+        let lookup = Arc::new(ScriptedLookup::new("a.test", &[answer]));
+        let resolved = resolve(&VettingResolver::new(Arc::clone(&policy), lookup), "a.test").await;
+        assert_eq!(resolved.is_ok(), dialled, "{answer:?}: {resolved:?}");
+    }
+}
+
+/// Fails first, as the system's resolver does when there is no such name (NXDOMAIN), when name servers fail (SERVFAIL,
+/// a loop of CNAMEs) or do not answer; all of these come out of it as an error whose kind means nothing.
+#[derive(Clone, Default)]
+struct FailsOnce {
+    asked: Arc<AtomicUsize>,
+}
+
+impl Lookup for FailsOnce {
+    fn lookup(&self, _host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let first = self.asked.fetch_add(1, Ordering::SeqCst) == 0;
+        let failed = || io::Error::other("failed to lookup address information: hush");
+        async move { if first { Err(failed()) } else { Ok(vec!["127.0.0.1".parse().unwrap()]) } }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_failed_is_not_remembered_and_its_text_is_not_kept() {
+    let lookup = FailsOnce::default();
+    let resolver = resolver(lookup.clone());
+    let failed = resolve(&resolver, "a.test").await.unwrap_err();
+    assert!(matches!(failed, ResolveError::Lookup(_)) && !failed.to_string().contains("hush"), "{failed}");
+    assert_eq!(resolve(&resolver, "a.test").await.unwrap(), ["127.0.0.1:0"]);
+    assert_eq!(lookup.asked.load(Ordering::SeqCst), 2);
+}
+
 /// Answers when told to, and counts what was begun.
 #[derive(Clone, Default)]
 struct Hanging {

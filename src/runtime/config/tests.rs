@@ -19,7 +19,7 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!(config.namespace, None);
     assert_eq!(config.watch_namespace, Vec::<String>::new());
     assert_eq!(config.authorization, AuthorizationKind::ServiceAccount);
-    assert_eq!(config.allow_cidr, Vec::<IpNet>::new());
+    assert!(config.allow_cidr.is_empty());
     assert!(!config.allow_http);
     assert_eq!(config.admin_address.to_string(), "0.0.0.0:8080");
     assert_eq!(config.log_format, LogFormat::Text);
@@ -42,7 +42,7 @@ fn every_flag_is_read() {
         "--watch-namespace=c",
         "--authorization=Operator",
         "--allow-cidr=10.0.0.0/8",
-        "--allow-cidr=127.0.0.1/32,fd00::/8",
+        "--allow-cidr=127.0.0.1/32,shop=fd00::/8",
         "--allow-http",
         "--admin-address=[::1]:0",
         "--log-format=json",
@@ -60,7 +60,7 @@ fn every_flag_is_read() {
     assert_eq!(config.watch_namespace, ["a", "b", "c"]);
     assert_eq!(config.authorization, AuthorizationKind::Operator);
     let ranges: Vec<String> = config.allow_cidr.iter().map(ToString::to_string).collect();
-    assert_eq!(ranges, ["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"]);
+    assert_eq!(ranges, ["10.0.0.0/8", "127.0.0.1/32", "shop=fd00::/8"]);
     assert!(config.allow_http);
     assert_eq!(config.admin_address.to_string(), "[::1]:0");
     assert_eq!(config.log_format, LogFormat::Json);
@@ -80,6 +80,9 @@ fn bad_values_are_refused_with_the_name_of_their_flag() {
         ("--allow-cidr=10.1.2.3/8", "--allow-cidr", "10.0.0.0/8"),
         ("--allow-cidr=10.0.0.0/33", "--allow-cidr", "not an address range"),
         ("--deny-cidr=10.1.2.3", "--deny-cidr", "10.1.2.3/32"),
+        ("--allow-cidr=Shop=10.0.0.0/8", "--allow-cidr", "the name of a namespace"),
+        ("--allow-cidr=shop=10.1.2.3/8", "--allow-cidr", "10.0.0.0/8"),
+        ("--allow-host=shop=*", "--allow-host", "not a host"),
         ("--allow-host=https://a.example", "--allow-host", "no scheme"),
         ("--deny-host=a.example,*", "--deny-host", "not a host"),
         ("--namespace=Not_A_Name", "--namespace", "lower-case"),

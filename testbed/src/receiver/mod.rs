@@ -9,7 +9,7 @@ mod request;
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -69,7 +69,7 @@ impl Receiver {
     }
 
     /// The same at another address of this machine, such as a Service's.
-    pub async fn start_at(address: Ipv4Addr) -> Result<Self> {
+    pub async fn start_at(address: impl Into<IpAddr>) -> Result<Self> {
         let state = State {
             scripts: HashMap::new(),
             rule: None,
@@ -78,7 +78,7 @@ impl Receiver {
             connections: 0,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: watch::Sender::new(0) });
-        let reserved = reserve(SocketAddr::from((address, 0)))?;
+        let reserved = reserve(SocketAddr::new(address.into(), 0))?;
         let address = reserved.local_addr().context("failed to get a free port")?;
         let receiver = Self { address, shared, socket: tokio::sync::Mutex::new(Socket::Down(reserved)) };
         receiver.come_up().await?;
@@ -280,7 +280,8 @@ impl State {
 }
 
 fn reserve(address: SocketAddr) -> Result<TcpSocket> {
-    let socket = TcpSocket::new_v4().context("failed to create a socket")?;
+    let made = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = made.context("failed to create a socket")?;
     // connections of an earlier life of this port may still be in TIME_WAIT
     socket.set_reuseaddr(true).context("failed to prepare a socket")?;
     socket.bind(address).context(format!("failed to reserve {address}"))?;

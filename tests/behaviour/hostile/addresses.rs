@@ -68,8 +68,7 @@ async fn restarted(world: &mut World, reach: &[&str], env: Vec<(String, String)>
 async fn proxies_in_the_environment_are_ignored_and_the_api_server_hosts_and_ranges_that_are_excluded_get_nothing() {
     let mut world = World::private().await;
     let proxy = Receiver::start().await.expect("a receiver starts");
-    // HTTPS_PROXY is left out, which kubeconfigs honour for the way to the API server
-    let names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     let mut env: Vec<_> = names.iter().map(|name| ((*name).to_owned(), proxy.url(""))).collect();
     let open = ["--allow-http", "--allow-cidr", "127.0.0.0/8"];
     restarted(&mut world, &open, env.clone()).await;

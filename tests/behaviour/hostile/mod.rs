@@ -3,8 +3,11 @@
 
 mod addresses;
 mod broken;
+mod crowd;
+mod early;
 mod leaks;
 mod oversized;
+mod restarts;
 mod slow;
 
 use serde_json::{Value, json};

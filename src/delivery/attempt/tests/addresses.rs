@@ -3,7 +3,10 @@
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::super::super::testing::{RawServer, endpoint, event};
+use changehook_core::address::Rules;
+
 use super::*;
+use crate::delivery::resolver::SystemLookup;
 
 /// Ports on every address of this machine that a forbidden host might reach, which count who comes.
 struct Canaries(Vec<TcpListener>);
@@ -110,11 +113,12 @@ async fn a_stricter_policy_does_not_use_a_connection_that_a_laxer_one_has_left()
     for policy in policies {
         // the same client, and so the same idle connections
         let mut tightened = lax.clone();
-        tightened.policy = policy;
+        tightened.policies = everybodys(&policy);
         assert!(refused(tightened.attempt(&by_address, &event()).await));
     }
     let mut tightened = lax.clone();
-    tightened.policy = Arc::new(AddressPolicy { deny_hosts: vec![excluded], ..AddressPolicy::clone(&loopback()) });
+    let policy = AddressPolicy { deny_hosts: vec![excluded], ..AddressPolicy::clone(&loopback()) };
+    tightened.policies = everybodys(&policy);
     assert!(refused(tightened.attempt(&by_name, &event()).await));
     assert_eq!(server.requests().len(), 2);
 }
@@ -128,4 +132,21 @@ async fn an_excluded_range_is_excluded_for_names_too() {
     let courier = courier_with(Arc::new(policy), lookup, None);
     assert!(refused(courier.attempt(&endpoint(&server.named("a.test")), &event()).await));
     assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_namespace_goes_by_its_own_policy_and_leaves_no_connection_for_another() {
+    let server = RawServer::status(204).await;
+    let open = ["shop=127.0.0.0/8", "shop=::1/128"].map(|text| text.parse().unwrap());
+    let base = AddressPolicy { allow_http: true, ..AddressPolicy::default() };
+    let policies = Policies::new(&base, &Rules { allow: &open, ..Rules::default() });
+    let courier = courier_under(Arc::new(policies), SystemLookup, None);
+    let by_name = endpoint(&server.named("localhost"));
+    for endpoint in [endpoint(&server.url()), by_name] {
+        assert_eq!(endpoint.namespace, "shop");
+        assert_eq!(courier.attempt(&endpoint, &event()).await.outcome, Outcome::Delivered { status: 204 });
+        let other = Endpoint { namespace: "bank".to_owned(), ..endpoint };
+        assert!(refused(courier.attempt(&other, &event()).await));
+    }
+    assert_eq!(server.requests().len(), 2);
 }

@@ -150,7 +150,7 @@ async fn a_connection_that_does_not_come_about_is_a_timeout_long_before_the_atte
     let mute = RawServer::start(|mut peer| async move { peer.hang().await }).await;
     for url in ["https://a.test/hush".to_owned(), format!("https://{}/hush", mute.address)] {
         let client = client::build_with(loopback(), Arc::new(Silence), Duration::from_millis(250)).unwrap();
-        let courier = Courier { clients: Clients::new(client), ..courier() };
+        let courier = Courier { clients: Clients::new(client, everybodys(&loopback())), ..courier() };
         let (reason, message) = endpoint_failure(&courier, &endpoint(&url)).await;
         assert_eq!((reason, &message[..]), (Reason::Timeout, "no connection to the endpoint in time"));
     }

@@ -80,12 +80,12 @@ async fn nothing_is_sent_by_a_replica_that_lost_its_lease_while_it_read_a_secret
     let (api, server, _) = scene().await;
     api.put("signing", &[("secret", b"s3cr3t")]);
     let policy = loopback();
-    let http = Clients::new(http_client(policy.clone(), ScriptedLookup::default()));
+    let http = Clients::new(http_client(policy.clone(), ScriptedLookup::default()), everybodys(&policy));
     // it leads until the Secret has been read
     let read = api.clone();
     let leads = Arc::new(move || read.reads() == 0);
-    let (secrets, services) = (Secrets::new(api.client()), Services::new(api.client()));
-    let courier = Courier::new(http, secrets, services, policy, wall_ms, leads.clone());
+    let (secrets, services) = (Secrets::new(api.client()), (Services::new(api.client()), Configs::new(api.client())));
+    let courier = Courier::new(http, secrets, services, everybodys(&policy), wall_ms, leads.clone());
     let mut endpoint = endpoint(&server.url());
     endpoint.signing = Some(signing("signing", "secret"));
     assert!(leads());

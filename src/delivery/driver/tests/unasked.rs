@@ -19,8 +19,12 @@ impl Bench {
         let policy = testing::loopback();
         let http = testing::http_client(policy.clone(), testing::ScriptedLookup::default());
         let kube = testing::kube_client(([127, 0, 0, 1], 9).into());
-        let (http, secrets, services) = (Clients::new(http), Secrets::new(kube.clone()), Services::new(kube));
-        let courier = Courier::new(http, secrets, services, policy, || 0, Arc::new(|| true));
+        let (http, secrets, services) = (
+            Clients::new(http, testing::everybodys(&policy)),
+            Secrets::new(kube.clone()),
+            (Services::new(kube.clone()), Configs::new(kube)),
+        );
+        let courier = Courier::new(http, secrets, services, testing::everybodys(&policy), || 0, Arc::new(|| true));
         let (recheck, rechecks) = mpsc::channel(8);
         let inputs = Inputs {
             sightings: mpsc::channel(1).1,
