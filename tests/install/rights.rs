@@ -75,9 +75,9 @@ async fn list(site: &Site, kind: &str) -> Vec<Value> {
     all["items"].as_array().unwrap().clone()
 }
 
-/// What is bound to a ServiceAccount, rule by rule.
-pub async fn grants(site: &Site, (namespace, account): (&str, &str)) -> BTreeSet<Grant> {
-    let mut all = BTreeSet::new();
+/// What is bound to a ServiceAccount, rule by rule; what two rules grant is there twice.
+pub async fn grants(site: &Site, (namespace, account): (&str, &str)) -> Vec<Grant> {
+    let mut all = Vec::new();
     for kind in ["rolebindings", "clusterrolebindings"] {
         for binding in list(site, kind).await {
             let is_it = |subject: &Value| {
@@ -152,17 +152,17 @@ pub fn uses(log: Vec<AuditEntry>, account: &str) -> Uses {
 
 impl Uses {
     /// Grants that no request needed.
-    pub fn unused<'a>(&self, grants: &'a BTreeSet<Grant>) -> Vec<&'a Grant> {
+    pub fn unused<'a>(&self, grants: &'a [Grant]) -> Vec<&'a Grant> {
         grants.iter().filter(|grant| !self.resources.keys().any(|used| grant.covers(used))).collect()
     }
 
     /// Requests that no grant covers.
-    pub fn missing(&self, grants: &BTreeSet<Grant>) -> Vec<&Use> {
+    pub fn missing(&self, grants: &[Grant]) -> Vec<&Use> {
         self.resources.keys().filter(|used| !grants.iter().any(|grant| grant.covers(used))).collect()
     }
 
     /// Requests that more than one grant covers: one of these could go.
-    pub fn twice<'a>(&self, grants: &'a BTreeSet<Grant>) -> Vec<Vec<&'a Grant>> {
+    pub fn twice<'a>(&self, grants: &'a [Grant]) -> Vec<Vec<&'a Grant>> {
         let covering = |used| grants.iter().filter(|grant| grant.covers(used)).collect::<Vec<_>>();
         self.resources.keys().map(covering).filter(|all| all.len() > 1).collect()
     }
