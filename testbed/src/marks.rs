@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_form_of_the_mark_is_found_and_named_with_its_line() {
-        let percent: String = MARK.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let percent = MARK.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
         let forms = [
             ("plain", MARK.to_owned()),
             ("plain", MARK.to_uppercase()),

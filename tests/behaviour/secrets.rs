@@ -261,5 +261,5 @@ async fn no_secret_is_shown_in_logs_status_events_or_metrics_even_at_the_finest_
         assert_eq!(at, None, "{hidden} is shown");
     }
     assert!(text.contains("TRACE"), "the log is at its finest level");
-    crate::shown::search(world.plane(), Some(world.operator()));
+    crate::world::shown::search(world.plane(), Some(world.operator()));
 }

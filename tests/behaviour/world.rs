@@ -4,6 +4,9 @@
 //! One operator serves all tests of the process; tests that break something start a world of their own with
 //! [`World::private`]. Waiting has a deadline and says what it waited for.
 
+#[path = "shown.rs"]
+pub mod shown;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +16,6 @@ use testbed::marks::MARK;
 use testbed::receiver::Request;
 use testbed::{ControlPlane, Operator, OperatorOptions, Receiver, eventually, planted};
 use tokio::sync::OnceCell;
-
-use crate::shown;
 
 /// How long anything may take that should take a moment: the machine may be busy with other tests.
 pub const SOON: Duration = Duration::from_secs(30);

@@ -56,7 +56,7 @@ impl Bench {
     }
 
     fn sees(&mut self, seen: SourceEvent) {
-        self.driver.sighted(Sighting { source: Arc::clone(&self.source), seen: event(seen) });
+        self.driver.sighted(Next { source: Arc::clone(&self.source), seen: event(seen), reached: None });
     }
 
     /// The kind is installed, and has one object.
