@@ -4,6 +4,7 @@
 //! here; nothing in the loop waits for a network; every channel is bounded, and a view that does not fit is sent later;
 //! without the Lease nothing is begun, and what is under way is dropped.
 
+mod taking;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -33,14 +34,6 @@ use crate::ledger::{FoldEnd, LedgerError, LedgerStore};
 
 /// How many sightings are heard before the engine's turn.
 const SIGHTINGS_AT_ONCE: usize = 256;
-/// How many are taken in before that,
-const TAKEN_AT_ONCE: usize = 256;
-/// unless it comes to so many pairs of a change and a subscription: the engine may have something to start for others.
-const SEEN_AT_ONCE: usize = 1_000;
-/// With so many sightings that wait to be taken in nothing more is heard, and the watches have to wait,
-const BACKLOG: usize = 20_000;
-/// or with so many bytes of objects.
-const BACKLOG_BYTES: usize = 64 << 20;
 /// With so many records that wait to be written nothing more is taken in: a commit hangs, and the watches have to wait.
 const UNWRITTEN: usize = 50_000;
 /// The heartbeat needs a turn now and then even if nothing happens.
@@ -355,42 +348,6 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.untold.remove(&id);
                 self.losses.remove(&id);
             }
-        }
-    }
-
-    /// Puts what was heard, and what can be heard at once, where it waits.
-    fn listen(&mut self, heard: &mut Vec<R>) {
-        while heard.len() < SIGHTINGS_AT_ONCE
-            && self.has_room()
-            && let Ok(sighting) = self.inputs.sightings.try_recv()
-        {
-            heard.push(sighting);
-        }
-        for sighting in heard.drain(..) {
-            let Sighting { source, seen } = sighting.into();
-            self.backlog.push(&source, seen);
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.backlog.len() < BACKLOG && self.backlog.bytes() < BACKLOG_BYTES
-    }
-
-    /// Whether something that waits may be taken in.
-    fn may_take_in(&self) -> bool {
-        !self.backlog.is_empty() && self.engine.unwritten() < UNWRITTEN
-    }
-
-    /// Takes in a part of what waits.
-    fn take_in(&mut self) {
-        let (mut taken, mut seen) = (0, 0);
-        while taken < TAKEN_AT_ONCE
-            && seen < SEEN_AT_ONCE
-            && self.may_take_in()
-            && let Some(next) = self.backlog.pop()
-        {
-            taken += 1;
-            seen += self.sighted(next);
         }
     }
 

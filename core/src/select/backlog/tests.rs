@@ -1,3 +1,5 @@
+//! What waits is taken in as it was reported, but for what is newer and whose turn it is.
+
 use std::collections::BTreeMap;
 
 use super::*;
