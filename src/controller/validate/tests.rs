@@ -205,3 +205,20 @@ fn every_header_that_would_be_left_out_of_a_request_is_refused_and_no_other() {
     assert!(RESERVED.iter().all(|name| refused(name)), "{RESERVED:?}");
     assert!(RESERVED_HEADERS.iter().all(|name| RESERVED.contains(name)), "{RESERVED_HEADERS:?}");
 }
+
+#[test]
+fn debug_shows_nothing_hidden_of_a_subscription_of_what_it_comes_to_or_of_what_is_wrong_with_it() {
+    let mut spec = spec();
+    spec["endpoint"]["url"] = concat!("https://hooks.example/?token=", testbed::planted!("")).into();
+    spec["endpoint"]["headers"] = json!([{"name": "X-Key", "value": testbed::marks::MARK}]);
+    let mut broken = spec.clone();
+    broken["endpoint"]["headers"][0]["name"] = "Host".into();
+    broken["endpoint"]["url"] = concat!("ftp://hooks.example/", testbed::planted!("")).into();
+    for shown in [
+        format!("{:?}", subscription(&spec)),
+        format!("{:?}", check(&spec).unwrap()),
+        format!("{:?}", check(&broken).unwrap_err()),
+    ] {
+        testbed::marks::assert_none("Debug", &shown);
+    }
+}
