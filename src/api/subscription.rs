@@ -173,7 +173,7 @@ impl SubscriptionKind {
     }
 
     /// As in a path.
-    pub fn plural(self) -> &'static str {
+    pub const fn plural(self) -> &'static str {
         match self {
             Self::Namespaced => "webhooksubscriptions",
             Self::Cluster => "clusterwebhooksubscriptions",

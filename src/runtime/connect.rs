@@ -10,14 +10,15 @@ use kube::Client;
 use tokio::time::{sleep, timeout};
 
 use super::{served, telemetry};
+use crate::api::SubscriptionKind;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 const GROUP_VERSION: &str = "changehook.dev/v1alpha1";
-const PLURAL: &str = "webhooksubscriptions";
-const CLUSTER_PLURAL: &str = "clusterwebhooksubscriptions";
+const PLURAL: &str = SubscriptionKind::Namespaced.plural();
+const CLUSTER_PLURAL: &str = SubscriptionKind::Cluster.plural();
 const LEDGER_PLURAL: &str = "deliveryledgers";
 
 /// Waits until the API server tells its version.

@@ -23,23 +23,32 @@ fn functions() -> BTreeSet<String> {
     names
 }
 
+/// The text under a heading of docs/security.md.
+fn section(heading: &str) -> String {
+    let text = read("docs/security.md");
+    let (_, section) = text.split_once(&format!("\n## {heading}\n")).unwrap();
+    section.split("\n## ").next().unwrap().to_owned()
+}
+
+/// A row names at least one test, and each is there.
+fn names_tests(row: &str, tests: &str, functions: &BTreeSet<String>) {
+    let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+    assert!(!named.is_empty(), "{row}");
+    for name in named {
+        assert!(functions.contains(name), "there is no {name}: {row}");
+    }
+}
+
 #[test]
 fn every_case_of_hostile_endpoints_and_objects_names_tests_that_exist() {
-    let text = read("docs/security.md");
-    let (_, section) = text.split_once("\n## Hostile endpoints and objects\n").unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let functions = functions();
+    let (section, functions) = (section("Hostile endpoints and objects"), functions());
     let mut numbers = Vec::new();
     for row in section.lines().filter(|line| line.starts_with("| ")) {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
         let Ok(number) = cells[0].parse::<u32>() else { continue };
         let [_, _, expected, tests] = cells[..] else { panic!("{row}") };
-        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty(), "{row}");
         assert!(!expected.is_empty() || !tests.starts_with('`'), "{row}");
-        for name in named {
-            assert!(functions.contains(name), "there is no {name} (case {number})");
-        }
+        names_tests(row, tests, &functions);
         numbers.push(number);
     }
     assert_eq!(numbers, (1..=73).collect::<Vec<_>>());
@@ -47,10 +56,7 @@ fn every_case_of_hostile_endpoints_and_objects_names_tests_that_exist() {
 
 #[test]
 fn every_case_of_tenants_and_rights_names_tests_that_exist() {
-    let text = read("docs/security.md");
-    let (_, section) = text.split_once("\n## Tenants and rights\n").unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    let functions = functions();
+    let (section, functions) = (section("Tenants and rights"), functions());
     let mut cases = 0;
     for row in section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case |")) {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
@@ -58,11 +64,7 @@ fn every_case_of_tenants_and_rights_names_tests_that_exist() {
         if tests == "---" {
             continue;
         }
-        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty(), "{row}");
-        for name in named {
-            assert!(functions.contains(name), "there is no {name}: {row}");
-        }
+        names_tests(row, tests, &functions);
         cases += 1;
     }
     assert!(cases > 20, "{cases}");
