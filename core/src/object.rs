@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A group, version and kind; `group` is empty for the core group.
@@ -167,12 +168,19 @@ pub enum Unreadable {
 }
 
 /// What the engine keys a slot by, within one subscription.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectKey {
     /// The kind, whatever version is watched.
     pub kind: Arc<GroupKind>,
     /// metadata.uid
     pub uid: Arc<str>,
+}
+
+impl Hash for ObjectKey {
+    /// By uid alone, which tells objects apart (but for some that are served as two kinds, such as Events).
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.uid.hash(state);
+    }
 }
 
 impl Ord for ObjectKey {

@@ -17,13 +17,13 @@ use std::time::Duration;
 use changehook_core::Now;
 use changehook_core::engine::{Action, Attempt, Batch, Ends, Engine, LossView, Settings, View};
 use changehook_core::ledger::{Entries, Usage};
-use changehook_core::object::{SourceEvent, SourceId};
+use changehook_core::object::SourceId;
 use changehook_core::outcome::{Class, Failure, Outcome, Reason};
 use changehook_core::plan::{Plan, SubscriptionId};
 pub use changehook_core::select::Sighted;
-use changehook_core::select::{Backlog, Next, Observation, Selection};
+use changehook_core::select::{Backlog, Observation, Selection};
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet, yield_now};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,8 @@ use crate::ledger::{FoldEnd, LedgerError, LedgerStore};
 const SIGHTINGS_AT_ONCE: usize = 256;
 /// With so many records that wait to be written nothing more is taken in: a commit hangs, and the watches have to wait.
 const UNWRITTEN: usize = 50_000;
+/// How many answers are taken in before the engine's turn.
+const ANSWERS_AT_ONCE: usize = 64;
 /// The heartbeat needs a turn now and then even if nothing happens.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// How often views and gauges are told at most.
@@ -140,7 +142,8 @@ pub struct Driver<S, R> {
     under_way: HashMap<Id, Attempt>,
     commit: JoinSet<Result<(u64, Usage), LedgerError>>,
     fold: JoinSet<Result<FoldEnd, LedgerError>>,
-    untold: BTreeSet<SubscriptionId>,
+    /// How many views are to be told before the next ones are due.
+    untold: usize,
     /// The last of each subscription, however soon it was made up for.
     losses: HashMap<SubscriptionId, LossView>,
     told_at: u64,
@@ -165,7 +168,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         let engine = Engine::claim(settings, durable, (inputs.now)());
         Ok(Self {
             engine,
-            backlog: Backlog::new(),
+            backlog: Backlog::new(taking::PART),
             selection: Selection::new(),
             endpoints: HashMap::new(),
             courier,
@@ -176,7 +179,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             under_way: HashMap::new(),
             commit: JoinSet::new(),
             fold: JoinSet::new(),
-            untold: BTreeSet::new(),
+            untold: 0,
             losses: HashMap::new(),
             told_at: 0,
             rechecked_at: 0,
@@ -205,11 +208,12 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             }
             self.tell(now);
             if draining && self.engine.is_drained() {
-                self.told_at = 0;
-                self.tell(now);
+                self.tell_all(now);
                 return Ok(());
             }
-            let wake = tokio::time::sleep(self.sleep(now));
+            let (busy, sleep) = (self.is_busy(), self.sleep(now));
+            // no sleep is shorter than a millisecond or two, in which others' requests would wait
+            let wake = async move { if busy { yield_now().await } else { tokio::time::sleep(sleep).await } };
             let hears = listening && self.has_room();
             tokio::select! {
                 // what there is to hear and to take in has its part of every turn, so that it need not come first here
@@ -235,7 +239,13 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                     self.engine.folded((self.inputs.now)(), done, usage);
                 }
                 Some(command) = self.inputs.commands.recv() => self.obey(command),
-                Some(joined) = self.attempts.join_next_with_id() => self.answered(joined),
+                Some(joined) = self.attempts.join_next_with_id() => {
+                    self.answered(joined);
+                    for _ in 1..ANSWERS_AT_ONCE {
+                        let Some(joined) = self.attempts.try_join_next_with_id() else { break };
+                        self.answered(joined);
+                    }
+                }
                 n = self.inputs.sightings.recv_many(&mut sightings, SIGHTINGS_AT_ONCE), if hears => {
                     if n == 0 {
                         if !self.inputs.watches_stop.is_cancelled() {
@@ -328,6 +338,9 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
             Command::Assign(assignment) => {
                 let Assignment { plan, endpoint: _, sources, unasked: _ } = &*assignment;
                 let id = plan.id.clone();
+                // what came of reports under the plan before it is seen before it
+                let kept = self.backlog.take_of(&id);
+                self.show(now, kept);
                 self.engine.plan(now, self.bounded(&assignment));
                 self.selection.plan(plan, sources, &mut self.seen);
                 for observation in self.seen.drain(..) {
@@ -345,63 +358,19 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.engine.remove(now, &id);
                 self.selection.remove(&id);
                 self.endpoints.remove(&id);
-                self.untold.remove(&id);
                 self.losses.remove(&id);
             }
         }
     }
 
-    /// Gives how many pairs of a change and a subscription that is.
-    fn sighted(&mut self, next: Next) -> usize {
-        let now = (self.inputs.now)();
-        let Next { source, seen, reached } = next;
-        self.guard_unasked(now, &source, &seen);
-        match seen {
-            Sighted::Event(event) => return self.saw(now, &source, event, reached),
-            Sighted::Rewound => {
-                self.engine.rewind(now);
-                self.selection.rewind(&source);
-            }
-            Sighted::Stopped => {
-                // the ledger keeps what somebody needs; within this life the source itself remembers
-                self.engine.forget_source(&source);
-                self.selection.drop_source(&source);
-            }
-        }
-        0
-    }
-
-    fn saw(&mut self, now: Now, source: &SourceId, event: SourceEvent, reached: Option<u64>) -> usize {
-        match &event {
-            // no later leader may believe a list from before this, whatever else of the source still waits
-            SourceEvent::Upsert(row) => self.engine.source_at(source, row.rv),
-            SourceEvent::Deleted { rv, .. } | SourceEvent::ListEnded { rv, .. } => self.engine.source_at(source, *rv),
-            // a kind that is installed again may count its versions from one
-            SourceEvent::KindAbsent => self.engine.forget_source(source),
-            SourceEvent::ListStarted | SourceEvent::Unreadable(_) => {}
-        }
-        let synced = self.selection.apply_ahead(source, event, reached, &mut self.seen);
-        let seen = self.seen.len();
-        for observation in self.seen.drain(..) {
-            self.engine.observe(now, observation);
-        }
-        let Some(synced) = synced else { return seen };
-        for (id, assignment) in &self.endpoints {
-            for (interest, from) in assignment.plan.interests.iter().zip(&assignment.sources) {
-                if from == source {
-                    self.engine.conclude(now, id, &interest.gvk.group_kind(), &synced);
-                }
-            }
-        }
-        seen
+    /// There is something to do that nothing will wake it for.
+    fn is_busy(&self) -> bool {
+        self.may_take_in() || self.may_tell()
     }
 
     fn sleep(&self, now: Now) -> Duration {
-        if self.may_take_in() {
-            return Duration::ZERO;
-        }
         let engine = self.engine.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now.mono)));
-        let tell = (!self.untold.is_empty()).then_some(TELL_EVERY);
+        let tell = (self.engine.changed() > 0).then_some(TELL_EVERY);
         engine.into_iter().chain(tell).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
 }

@@ -52,6 +52,11 @@ impl Engine {
         if crowded.map(|(id, _)| id.clone()).collect::<BTreeSet<_>>() != self.shared.crowded {
             findings.push(format!("{:?} await room, which is not so", self.shared.crowded));
         }
+        let changed = self.subscriptions.iter().filter(|(_, subscription)| subscription.desk.changed).map(|(id, _)| id);
+        let changed: BTreeSet<&SubscriptionId> = changed.collect();
+        if changed != self.shared.changed.iter().collect() || changed.len() != self.shared.changed.len() {
+            findings.push(format!("{changed:?} have changed, not {:?}", self.shared.changed));
+        }
         let alarms: BTreeSet<(u64, SubscriptionId)> = self
             .subscriptions
             .iter()
@@ -81,7 +86,8 @@ impl Engine {
             }
         };
         let stopped = desk.is_silent() || self.shared.waits_for_predecessors(desk) || self.shared.draining;
-        let looked_at = self.shared.ring.will_look_at(&desk.plan.host, id) || desk.alarm.is_some();
+        let looked_at =
+            self.shared.ring.will_look_at(&desk.plan.host, id) || self.shared.poor.contains(id) || desk.alarm.is_some();
         // A probe's candidates may all be held or blocked; they are looked at when they are not.
         let stuck = startable
             && !stopped
@@ -143,6 +149,7 @@ impl Subscription {
             ("admitted", desk.admitted as usize == keys(&|slot| slot.room == Room::Taken).len()),
             ("crowd", desk.crowd == keys(&|slot| slot.room == Room::Awaited)),
             ("named", desk.namesakes.values().map(Vec::len).sum::<usize>() == slots.len()),
+            ("shared names", desk.shared_names == desk.namesakes.values().filter(|keys| keys.len() > 1).count()),
         ];
         for (what, agrees) in agreements {
             if !agrees {

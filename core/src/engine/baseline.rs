@@ -133,7 +133,7 @@ impl Engine {
         for id in opening {
             let Some(Subscription { desk, .. }) = subscriptions.get_mut(&id) else { continue };
             let mut closed = Vec::new();
-            for (kind, baseline) in &mut desk.baselines {
+            for (kind, baseline) in desk.baselines.iter_mut() {
                 if let Baseline::Open { mark, closes_at_seq } = *baseline
                     && shared.journal.is_durable(closes_at_seq)
                 {

@@ -72,7 +72,7 @@ impl Engine {
             if !subscription.desk.crowd.is_empty() {
                 shared.crowded.insert(id);
             }
-            shared.mark_changed(&subscription.desk);
+            shared.mark_changed(&mut subscription.desk);
         }
     }
 }

@@ -110,7 +110,9 @@ impl Subscription {
             Verdict::Drop => drop_silently(desk, shared, now, key, slot),
             Verdict::Tell(change) => owe(desk, shared, now, key, slot, change),
         }
-        if let Some(named) = self.forget_if_blank(shared, key) {
+        if slot.is_blank()
+            && let Some(named) = self.forget_if_blank(shared, key)
+        {
             self.reconsider_namesakes(shared, now, key, &named);
         }
     }

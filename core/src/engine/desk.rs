@@ -4,13 +4,14 @@
 //! attempt, or given up for now; `first`, `due` and `waiting` are exactly the slots in that phase; `outage` and `refused`
 //! are parts of `parked`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Map;
 use super::breaker::Breaker;
 use super::doubts::Doubts;
 use super::ended::Ended;
+use super::kinds::Kinds;
 use super::line::Line;
 use super::namesake::Name;
 use super::slot::{LastError, Phase, Slot};
@@ -63,7 +64,7 @@ pub(super) struct Desk {
     pub plan: Plan,
     /// Removed subscriptions that had requests under way when this one began.
     pub predecessors: Vec<SubscriptionId>,
-    pub baselines: BTreeMap<Arc<GroupKind>, Baseline>,
+    pub baselines: Kinds<Baseline>,
     pub baseline_at: Option<i64>,
     /// Kinds of which a list was complete since this process took over.
     pub listed: BTreeSet<Arc<GroupKind>>,
@@ -113,6 +114,8 @@ pub(super) struct Desk {
     pub retry_turn: bool,
     /// Objects of one name; only a name's second uid is looked at.
     pub namesakes: Map<Name, Vec<ObjectKey>>,
+    /// Names that more than one of them has or had.
+    pub shared_names: usize,
     /// Objects that are gone or not selected, and forgotten.
     pub ended: Ended,
     pub doubts: Doubts,
@@ -125,6 +128,8 @@ pub(super) struct Desk {
     pub unsent: Option<String>,
     /// When the next alarm rings.
     pub alarm: Option<u64>,
+    /// Whoever takes views is to take this one.
+    pub changed: bool,
     pub totals: Totals,
     pub last_delivery: Option<LastDelivery>,
     pub last_error: Option<LastError>,
@@ -136,7 +141,7 @@ impl Desk {
         Self {
             plan,
             predecessors: Vec::new(),
-            baselines: BTreeMap::new(),
+            baselines: Kinds::default(),
             baseline_at: None,
             listed: BTreeSet::new(),
             whole: BTreeSet::new(),
@@ -164,6 +169,7 @@ impl Desk {
             retries_in_flight: 0,
             retry_turn: false,
             namesakes: Map::default(),
+            shared_names: 0,
             ended: Ended::default(),
             doubts: Doubts::default(),
             reselects: BTreeSet::new(),
@@ -171,6 +177,7 @@ impl Desk {
             paused_until: 0,
             unsent: None,
             alarm: None,
+            changed: false,
             totals: Totals::default(),
             last_delivery: None,
             last_error: None,

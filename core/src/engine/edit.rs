@@ -116,7 +116,9 @@ impl Engine {
         shared.crowded.remove(id);
         shared.admitted -= subscription.desk.admitted;
         shared.freed = true;
-        shared.changed.remove(id);
+        if subscription.desk.changed {
+            shared.changed.retain(|other| other != id);
+        }
         shared.journal.add(now, id, Fact::Forget);
     }
 }

@@ -43,9 +43,20 @@ pub(super) struct Journal {
     last_start: u64,
     /// The next batch that somebody waits for is not handed out before; monotonic.
     not_before: u64,
-    /// Nothing is left to write: nothing is declared before; monotonic.
+    /// Nothing is left to write: but for a few nothing is declared before; monotonic.
     broke_until: Option<u64>,
+    /// With nothing left, so many may be declared all the same,
+    few: u32,
+    /// and that many again from this moment on; monotonic.
+    few_at: u64,
 }
+
+/// How many may be declared with nothing left, whoever used it up: one subscription after the other, namespaces in turn.
+const FEW: u32 = 64;
+/// And no sooner again than this, in milliseconds,
+const FEW_APART: u64 = 1_000;
+/// unless the debt is so many bursts: that bounds it.
+const DEEPEST: u64 = 2;
 
 #[derive(Clone, Copy, Debug)]
 struct UnderWay {
@@ -75,6 +86,8 @@ impl Journal {
             last_start: 0,
             not_before: 0,
             broke_until: None,
+            few: 0,
+            few_at: 0,
         }
     }
 
@@ -146,7 +159,12 @@ impl Journal {
             passed(Mark::Spaced);
         }
         self.not_before = self.last_start + spacing;
-        self.broke_until = self.budget.empty_until(now.mono);
+        let was_broke = self.broke_until.is_some();
+        // that there is something left again is for `refilled` to tell
+        self.broke_until = self.budget.empty_until(now.mono).or(was_broke.then_some(now.mono));
+        if self.broke_until.is_some() && !was_broke {
+            (self.few, self.few_at) = (0, now.mono + FEW_APART);
+        }
     }
 
     /// Enough may be written for something that can wait, such as a fold.
@@ -154,18 +172,36 @@ impl Journal {
         self.budget.left(now.mono) >= self.budget.burst() / 4
     }
 
-    /// There is something left to write with.
+    /// There is something left to write with, or a few may declare all the same.
     pub fn may_declare(&self) -> bool {
-        self.broke_until.is_none()
+        self.broke_until.is_none() || self.few > 0
     }
 
-    /// Whether there is something left to write with that there was not when this was last asked.
+    /// A first attempt was declared.
+    pub fn declared(&mut self) {
+        self.few = self.few.saturating_sub(1);
+    }
+
+    pub fn a_few_may_declare(&self) -> bool {
+        self.few > 0
+    }
+
+    /// Whether there is something left to write with that there was not when this was last asked. If there is not, a few
+    /// may declare all the same from time to time.
     pub fn refilled(&mut self, now: Now) -> bool {
-        let refilled = self.broke_until.is_some_and(|at| at <= now.mono);
-        if refilled {
-            self.broke_until = None;
+        let Some(until) = self.broke_until else { return false };
+        if until <= now.mono {
+            (self.broke_until, self.few) = (None, 0);
+            return true;
         }
-        refilled
+        if self.few_at <= now.mono {
+            self.few_at = now.mono + FEW_APART;
+            if self.budget.debt(now.mono) <= DEEPEST * self.budget.burst() {
+                passed(Mark::FewDeclare);
+                self.few = FEW;
+            }
+        }
+        false
     }
 
     /// Records that wait to be written.
@@ -204,10 +240,11 @@ impl Journal {
         self.records.is_empty() && self.under_way.is_none()
     }
 
-    /// When there is something to do even if nothing happens; monotonic.
-    pub fn wake_at(&self) -> Option<u64> {
+    /// When there is something to do even if nothing happens; monotonic. `poor` if somebody waits to declare something.
+    pub fn wake_at(&self, poor: bool) -> Option<u64> {
         let stall = self.stalls_at().filter(|_| !self.stall_noticed);
-        [self.ripe_at(), stall, self.broke_until].into_iter().flatten().min()
+        let refill = self.broke_until.filter(|_| poor).map(|until| until.min(self.few_at));
+        [self.ripe_at(), stall, refill].into_iter().flatten().min()
     }
 
     /// When the next batch is ripe.

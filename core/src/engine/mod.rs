@@ -29,6 +29,7 @@
 //! | `breaker` | the endpoint-wide pause |
 //! | `fairness`, `turns`, `line` | whose turn it is |
 //! | `slot`, `desk`, `shared`, `journal` | what is remembered of an object, a subscription, by all, and until it is durable |
+//! | `kinds` | a value for each kind of a plan |
 //! | `folding` | when the journal is folded |
 //! | `view` | what the status is told |
 //! | `audit` | whether all of the above agrees with itself; for tests |
@@ -46,6 +47,7 @@ mod ended;
 mod fairness;
 mod folding;
 mod journal;
+mod kinds;
 mod line;
 mod loss;
 mod namesake;
@@ -61,8 +63,7 @@ mod turns;
 mod view;
 mod want;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use breaker::BreakerState;
@@ -83,9 +84,10 @@ use loss::Claimed;
 use shared::Shared;
 use slot::Slot;
 
-/// A map whose order depends on what was put in alone, so that a schedule can be run again. Its keys come from the
-/// API server (uids) or from validated specs, not from whom it serves to make them collide.
-type Map<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+/// A map whose order depends on what was put in alone, so that a schedule can be run again, which is why anybody could
+/// work out keys that collide. Most keys are uids, which the API server makes; of names a namespace has too few to make a
+/// lookup slow.
+type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
 
 /// How the engine is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,15 +205,12 @@ impl Engine {
         self.end_recoveries();
         if self.shared.journal.stall_changed(now) {
             // Every view says so.
-            self.shared.changed.extend(self.subscriptions.keys().cloned());
-        }
-        if self.shared.journal.refilled(now) {
-            // What could not be declared for want of something to write with.
             let Self { subscriptions, shared, .. } = self;
-            for (id, Subscription { desk, .. }) in subscriptions.iter().filter(|(_, it)| !it.desk.first.is_empty()) {
-                shared.ring.enlist(&desk.plan.namespace, id);
+            for Subscription { desk, .. } in subscriptions.values_mut() {
+                shared.mark_changed(desk);
             }
         }
+        self.shared.refill(now);
         loop {
             self.start_what_may(now);
             let Some(start) = self.shared.next_start() else { break };
@@ -230,7 +229,8 @@ impl Engine {
     pub fn wake_at(&self) -> Option<u64> {
         let alarm = self.shared.alarms.first().map(|(at, _)| *at);
         let fold = self.shared.folding.wake_at().filter(|_| !self.shared.draining);
-        [alarm, self.shared.journal.wake_at(), fold].into_iter().flatten().min()
+        let journal = self.shared.journal.wake_at(!self.shared.poor.is_empty());
+        [alarm, journal, fold].into_iter().flatten().min()
     }
 
     /// The store has written something, and this is how its journal stands.
@@ -283,9 +283,18 @@ impl Engine {
         self.shared.ring.in_flight() == 0 && self.shared.journal.is_idle()
     }
 
-    /// Subscriptions whose [`View`] may differ from the one last taken.
-    pub fn take_changed(&mut self) -> BTreeSet<SubscriptionId> {
-        std::mem::take(&mut self.shared.changed)
+    /// A subscription whose [`View`] may differ from the one last taken; who changed first comes first.
+    pub fn next_changed(&mut self) -> Option<SubscriptionId> {
+        let id = self.shared.changed.pop_front()?;
+        if let Some(Subscription { desk, .. }) = self.subscriptions.get_mut(&id) {
+            desk.changed = false;
+        }
+        Some(id)
+    }
+
+    /// How many [`Self::next_changed`] has to give.
+    pub fn changed(&self) -> usize {
+        self.shared.changed.len()
     }
 
     /// Whose time has come may have something to start.

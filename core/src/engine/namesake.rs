@@ -30,13 +30,17 @@ impl Desk {
         let keys = self.namesakes.entry(name_of(key, named.namespace.as_ref(), &named.name)).or_default();
         if !keys.contains(key) {
             keys.push(key.clone());
+            self.shared_names += usize::from(keys.len() == 2);
         }
     }
 
     pub fn delist(&mut self, key: &ObjectKey, named: &Named) {
         let name = name_of(key, named.namespace.as_ref(), &named.name);
-        if let Some(keys) = self.namesakes.get_mut(&name) {
-            keys.retain(|other| other != key);
+        if let Some(keys) = self.namesakes.get_mut(&name)
+            && let Some(at) = keys.iter().position(|other| other == key)
+        {
+            keys.remove(at);
+            self.shared_names -= usize::from(keys.len() == 1);
             if keys.is_empty() {
                 self.namesakes.remove(&name);
             }
@@ -90,8 +94,17 @@ fn noted(mark: Mark) -> bool {
 }
 
 impl Subscription {
+    /// There is a slot for the row's object, and no other one has or had its name. That is the rule, and it is cheap to
+    /// know.
+    pub(super) fn is_known_alone(&self, key: &ObjectKey, row: &Row) -> bool {
+        self.desk.shared_names == 0 && self.slots.get(key).is_some_and(|slot| slot.is_called_as(row))
+    }
+
     /// Another object of the same name goes first.
     pub(super) fn waits_for_namesake(&self, key: &ObjectKey) -> bool {
+        if self.desk.shared_names == 0 {
+            return false;
+        }
         let Some(slot) = self.slots.get(key).filter(|_| !broken(Rule::NamesakesInOrder)) else { return false };
         self.desk.others_named(key, &slot.named).iter().filter_map(|other| self.slots.get(other)).any(|other| {
             match (slot.is_selected(), other.is_selected()) {

@@ -56,7 +56,7 @@ impl Engine {
                 }
             }
         }
-        self.take(now, Observation { subscription: id, object: key, seen, by }, by_edit);
+        subscription.take(&mut self.shared, now, &key, seen, by, by_edit);
     }
 
     /// A list of this version shows what was taken for gone: it is there after all.
@@ -64,43 +64,42 @@ impl Engine {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         for (object, Doubted { seen, by, end: _ }) in subscription.desk.doubts.settled(kind, rv) {
             passed(Mark::EndDisproved);
-            self.take(now, Observation { subscription: id.clone(), object, seen, by }, false);
+            subscription.take(&mut self.shared, now, &object, seen, by, false);
         }
     }
+}
 
-    fn take(&mut self, now: Now, observation: Observation, by_edit: bool) {
-        let Observation { subscription: id, object: key, mut seen, by } = observation;
-        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        let shared = &mut self.shared;
-        if let Seen::Selected(row) | Seen::Deselected(row) = &seen {
-            subscription.desk.ended.forget(&key);
-            subscription.prove_namesakes_gone(shared, now, &key, row);
-            if let Some(rv) = subscription.successor(&key, row).filter(|_| !broken(Rule::NamesProveTheEnd)) {
+impl Subscription {
+    fn take(&mut self, shared: &mut Shared, now: Now, key: &ObjectKey, mut seen: Seen, by: ObservedBy, by_edit: bool) {
+        if let Seen::Selected(row) | Seen::Deselected(row) = &seen
+            && !self.is_known_alone(key, row)
+        {
+            self.desk.ended.forget(key);
+            self.prove_namesakes_gone(shared, now, key, row);
+            if let Some(rv) = self.successor(key, row).filter(|_| !broken(Rule::NamesProveTheEnd)) {
                 passed(Mark::RowOfPredecessor);
                 seen = Seen::Gone { rv };
             }
         }
         let shown = match seen {
             Seen::Selected(row) => {
-                if !subscription.desk.baselines.contains_key(&key.kind) {
+                if !self.desk.baselines.meet(&key.kind) {
                     // A kind that is not in the plan; whoever says so is behind.
                     return;
                 }
-                subscription.name(&key, &row, now);
-                let fp = subscription.desk.fingerprint(&row);
+                self.name(key, &row, now);
+                let fp = self.desk.fingerprint(&row);
                 Shown::Selected { rv: row.rv, row, fp }
             }
             Seen::Deselected(row) => Shown::Deselected { rv: row.rv },
             Seen::Gone { rv } => Shown::Gone { rv },
             Seen::Unknown => Shown::Unknown,
         };
-        let Desk { plan, reselects, .. } = &subscription.desk;
+        let Desk { plan, reselects, .. } = &self.desk;
         let silences = by_edit && reselects.contains(&key.kind) && plan.policy.selection_change == Existing::Adopt;
-        subscription.show(shared, now, &key, shown, by, silences);
+        self.show(shared, now, key, shown, by, silences);
     }
-}
 
-impl Subscription {
     /// The watch shows this of an object; `silences` if it is an edit that takes it out of the selection.
     pub(super) fn show(
         &mut self,
@@ -137,9 +136,9 @@ impl Subscription {
         slot.show(shown, silences);
         // Whether it is selected, gone, or unknown decides who goes first.
         let turned = before != discriminant(&slot.shown);
-        let named = slot.named.clone();
+        let named = turned.then(|| slot.named.clone());
         self.reconsider(shared, now, key);
-        if turned {
+        if let Some(named) = named {
             self.reconsider_namesakes(shared, now, key, &named);
         }
     }
@@ -165,7 +164,7 @@ impl Subscription {
             || Named { gvk: Arc::clone(&row.gvk), namespace: row.namespace.clone(), name: Arc::clone(&row.name) };
         let Self { slots, desk } = self;
         if let Some(slot) = slots.get_mut(key) {
-            if slot.named.name != row.name || slot.named.namespace != row.namespace {
+            if !slot.is_called_as(row) {
                 desk.delist(key, &slot.named);
                 desk.enlist(key, &named());
             } else if slot.named.gvk == row.gvk {
@@ -181,6 +180,11 @@ impl Subscription {
 }
 
 impl Slot {
+    /// The row shows the names it has already.
+    pub(super) fn is_called_as(&self, row: &Row) -> bool {
+        self.named.name == row.name && self.named.namespace == row.namespace
+    }
+
     /// Whether showing this would be another state to tell.
     fn would_differ(&self, shown: &Shown) -> bool {
         let told = |fp: &Fingerprint| {

@@ -54,7 +54,7 @@ impl Subscription {
         desk.ended.clear();
         desk.doubts.clear();
         desk.recounted = desk.baselines.keys().cloned().collect();
-        for baseline in desk.baselines.values_mut() {
+        for (_, baseline) in desk.baselines.iter_mut() {
             match baseline {
                 Baseline::Waiting { mark } => *mark = Some(0),
                 Baseline::Open { mark, .. } => *mark = 0,

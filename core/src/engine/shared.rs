@@ -7,9 +7,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::desk::Desk;
-use super::fairness::Ring;
+use super::fairness::{Gate, Ring};
 use super::folding::Folding;
 use super::journal::Journal;
+use super::turns::Turns;
 use super::view::Ends;
 use super::{Map, Settings, Slot};
 use crate::Now;
@@ -29,8 +30,11 @@ pub(super) struct Shared {
     /// Hold a permit, and their record is durable.
     ready: VecDeque<Start>,
     pub ring: Ring,
+    /// Subscriptions that have something to declare, and nothing is left to write with.
+    pub poor: Turns<()>,
     pub alarms: BTreeSet<(u64, SubscriptionId)>,
-    pub changed: BTreeSet<SubscriptionId>,
+    /// Whose view may differ, each once as long as its desk says so.
+    pub changed: VecDeque<SubscriptionId>,
     /// Subscriptions with an open baseline.
     pub opening: BTreeSet<SubscriptionId>,
     /// Requests to be told again that are not durable yet: the sequence of the record, and whose it is.
@@ -86,8 +90,9 @@ impl Shared {
             declaring: VecDeque::new(),
             ready: VecDeque::new(),
             ring: Ring::new(settings.caps),
+            poor: Turns::default(),
             alarms: BTreeSet::new(),
-            changed: BTreeSet::new(),
+            changed: VecDeque::new(),
             opening: BTreeSet::new(),
             heard: BTreeSet::new(),
             recovering: BTreeSet::new(),
@@ -116,6 +121,25 @@ impl Shared {
         }
     }
 
+    /// Whose turn it is. While only a few may declare something, those who have waited for that come first.
+    pub fn next_turn(&mut self) -> Option<(SubscriptionId, Option<Gate>)> {
+        if self.journal.a_few_may_declare()
+            && let Some((_, id, ())) = self.poor.next()
+        {
+            return Some((id, None));
+        }
+        self.ring.next()
+    }
+
+    /// There may be something to write with again.
+    pub fn refill(&mut self, now: Now) {
+        if self.journal.refilled(now) {
+            while let Some((namespace, id, ())) = self.poor.next() {
+                self.ring.enlist(&namespace, &id);
+            }
+        }
+    }
+
     /// The next request that may leave.
     pub fn next_start(&mut self) -> Option<Start> {
         if self.declaring.front().is_some_and(|start| self.journal.is_durable(start.seq)) {
@@ -141,9 +165,9 @@ impl Shared {
         if due { self.alarms.pop_first().map(|(_, id)| id) } else { None }
     }
 
-    pub fn mark_changed(&mut self, desk: &Desk) {
-        if !self.changed.contains(&desk.plan.id) {
-            self.changed.insert(desk.plan.id.clone());
+    pub fn mark_changed(&mut self, desk: &mut Desk) {
+        if !std::mem::replace(&mut desk.changed, true) {
+            self.changed.push_back(desk.plan.id.clone());
         }
     }
 

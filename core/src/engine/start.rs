@@ -25,6 +25,8 @@ enum Turn {
     Nothing,
     /// Something might start, but others have all there is.
     Shut(Gate),
+    /// Something might be declared, but nothing is left to write with.
+    Poor,
 }
 
 impl Engine {
@@ -32,7 +34,7 @@ impl Engine {
     pub(super) fn start_what_may(&mut self, now: Now) {
         let Self { subscriptions, shared, .. } = self;
         while !shared.draining && !shared.ring.is_full() && shared.journal.may_send(now) {
-            let Some((id, gate)) = shared.ring.next() else { return };
+            let Some((id, gate)) = shared.next_turn() else { return };
             if let Some(subscription) = subscriptions.get_mut(&id) {
                 let turn = subscription.take_turn(shared, now);
                 let namespace = &subscription.desk.plan.namespace;
@@ -40,6 +42,9 @@ impl Engine {
                     Turn::Started => shared.ring.enlist(namespace, &id),
                     Turn::Nothing => {}
                     Turn::Shut(gate) => shared.ring.wait(&gate, namespace, &id),
+                    Turn::Poor => {
+                        shared.poor.join(namespace, &id, ());
+                    }
                 }
             }
             shared.ring.turn_is_over(gate);
@@ -157,7 +162,7 @@ impl Subscription {
         loop {
             let desk = &mut self.desk;
             let retry = !desk.due.is_empty() && desk.retries_in_flight < late_share(limit);
-            // Without anything left to write with, only what is declared already goes on.
+            // Without anything left to write with, only what is declared already goes on, and a few others.
             let first = !desk.first.is_empty() && shared.journal.may_declare();
             let (lane, key) = match (first, retry) {
                 (false, true) if late_gate.is_some() => {
@@ -167,11 +172,15 @@ impl Subscription {
                 (true, true) if late_gate.is_none() && (limit > 1 || desk.retry_turn) => (Lane::Retry, desk.due.pop()),
                 (true, _) => (Lane::First, desk.first.pop()),
                 (false, true) => (Lane::Retry, desk.due.pop()),
-                (false, false) => return Turn::Nothing,
+                (false, false) if desk.first.is_empty() || shared.journal.may_declare() => return Turn::Nothing,
+                (false, false) => return Turn::Poor,
             };
             let Some(key) = key else { return Turn::Nothing };
             desk.retry_turn = lane == Lane::First;
             if self.begin(shared, now, &key, lane) {
+                if lane == Lane::First {
+                    shared.journal.declared();
+                }
                 return Turn::Started;
             }
         }
@@ -196,16 +205,20 @@ impl Subscription {
                 _ if shared.journal.may_declare() => desk.first.pop(),
                 _ => None,
             };
+            let first = desk.probes % 3 == 2;
             let Some(key) = key else {
                 empty += 1;
                 continue;
             };
             empty = 0;
             if self.begin(shared, now, &key, Lane::Probe) {
+                if first {
+                    shared.journal.declared();
+                }
                 return Turn::Started;
             }
         }
-        Turn::Nothing
+        if self.desk.first.is_empty() || shared.journal.may_declare() { Turn::Nothing } else { Turn::Poor }
     }
 
     /// Takes a permit for the slot and declares or sends; false if it does not need to, or may not, after all.

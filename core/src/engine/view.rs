@@ -284,7 +284,7 @@ impl Engine {
     pub fn forget_what_is_only_shown(&mut self) {
         self.shared.ends = Ends::default();
         self.shared.journal.forget_last_commit();
-        self.take_changed();
+        while self.next_changed().is_some() {}
         for Subscription { desk, .. } in self.subscriptions.values_mut() {
             desk.totals = Totals::default();
             desk.last_delivery = None;

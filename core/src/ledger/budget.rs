@@ -78,6 +78,13 @@ impl Budget {
         Some(now.at + u64::try_from(wait).unwrap_or(u64::MAX / 2).max(1))
     }
 
+    /// Bytes that are overdrawn.
+    pub fn debt(&self, mono: u64) -> u64 {
+        let mut now = self.clone();
+        now.refill(mono);
+        u64::try_from(-now.left / 1000).unwrap_or(0)
+    }
+
     /// How far the next commit has to be from the last, in milliseconds: nothing with most of the burst left, then more.
     pub fn spacing(&self, mono: u64) -> u64 {
         let (left, burst) = (self.left(mono), self.allowance.burst.max(1));

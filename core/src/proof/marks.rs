@@ -23,6 +23,8 @@ marks! {
     Declared,
     /// Nothing may be written for a while.
     BudgetEmpty,
+    /// With nothing left to write, a few may declare all the same.
+    FewDeclare,
     /// Little may be written: commits are far apart.
     BudgetLow,
     /// A commit waited for its distance from the one before.

@@ -7,15 +7,29 @@
 //! - within a source and a namespace the order is as reported, but that a newer row takes the place of an older one of the
 //!   same object that still waits; not beyond its deletion, nor beyond something there that could not be read;
 //! - a namespace's rows wait for at most one of each other namespace in turn, however many those have;
-//! - what is taken in ahead of others says so: see [`Next::reached`].
+//! - what is taken in ahead of others says so: see [`Next::Report::reached`];
+//! - of what came of one report a namespace shows a part in a turn, and all of it before its next report;
+//! - what came of reports and was not shown yet is bounded: beyond [`MOST_KEPT`] nothing new is taken in.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
-
-use crate::object::{Body, Row, SourceEvent, SourceId};
-
+mod objects;
+mod rests;
 #[cfg(test)]
 mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::Observation;
+use crate::object::{SourceEvent, SourceId};
+use crate::plan::SubscriptionId;
+use objects::{Added, Objects, namespace, weight};
+use rests::Rests;
+
+/// So many observations may be kept before nothing but them is taken in; one report's come on top.
+pub const MOST_KEPT: usize = 20_000;
+
+/// `None` is that of all objects without one.
+type Namespace = Option<Arc<str>>;
 
 /// What a source reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,29 +44,45 @@ pub enum Sighted {
 
 /// What is taken in next.
 #[derive(Debug)]
-pub struct Next {
-    /// Which source reported it.
-    pub source: Arc<SourceId>,
-    /// What it reported.
-    pub seen: Sighted,
-    /// With this, everything that the source reported up to this version was taken in; `None` if something older waits.
-    pub reached: Option<u64>,
+pub enum Next {
+    /// A source reported something.
+    Report {
+        /// Which source.
+        source: Arc<SourceId>,
+        /// What it reported.
+        seen: Sighted,
+        /// With this, everything that the source reported up to this version was taken in; `None` if something older waits.
+        reached: Option<u64>,
+    },
+    /// More of what came of an earlier report.
+    Rest(Vec<Observation>),
 }
 
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backlog {
+    /// How many subscriptions are shown an object in one turn of its namespace.
+    part: usize,
     sources: HashMap<Arc<SourceId>, VecDeque<Part>>,
     /// Sources whose first part is a [`Part::Whole`].
     wholes: VecDeque<Arc<SourceId>>,
     /// Namespaces with something to take in; those without any namespace take turns as one.
-    turns: VecDeque<Option<Arc<str>>>,
+    turns: VecDeque<Namespace>,
     /// By namespace, the sources that have something of it in their first part.
-    namespaces: HashMap<Option<Arc<str>>, VecDeque<Arc<SourceId>>>,
+    namespaces: HashMap<Namespace, VecDeque<Arc<SourceId>>>,
+    rests: Rests,
+    /// Whose turn it is, if it is that of a single object's report.
+    turn: Option<Turn>,
     next_ticket: u64,
     len: usize,
     bytes: usize,
     merged: u64,
+}
+
+#[derive(Debug)]
+struct Turn {
+    namespace: Namespace,
+    source: Arc<SourceId>,
 }
 
 /// A source's reports, in order, in parts.
@@ -64,25 +94,27 @@ enum Part {
     Objects(Objects),
 }
 
-#[derive(Debug, Default)]
-struct Objects {
-    lanes: HashMap<Option<Arc<str>>, Lane>,
-    /// By the ticket of what waits: the highest version reported from then until what waits next.
-    versions: BTreeMap<u64, u64>,
-}
-
-/// One namespace of a source.
-#[derive(Debug, Default)]
-struct Lane {
-    waiting: BTreeMap<u64, SourceEvent>,
-    /// By uid, the row that a newer one may replace.
-    newest: HashMap<Arc<str>, u64>,
-}
-
 impl Backlog {
-    /// Nothing waits.
-    pub fn new() -> Self {
-        Self::default()
+    /// Nothing waits. An object is shown to `part` subscriptions in one turn of its namespace, at least to one.
+    pub fn new(part: usize) -> Self {
+        Self {
+            part: part.max(1),
+            sources: HashMap::new(),
+            wholes: VecDeque::new(),
+            turns: VecDeque::new(),
+            namespaces: HashMap::new(),
+            rests: Rests::default(),
+            turn: None,
+            next_ticket: 0,
+            len: 0,
+            bytes: 0,
+            merged: 0,
+        }
+    }
+
+    /// How many objects were shown to a part of those who watch them.
+    pub fn partly_shown(&self) -> usize {
+        self.rests.namespaces()
     }
 
     /// How many reports wait.
@@ -92,7 +124,7 @@ impl Backlog {
 
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len == 0 && self.rests.is_empty()
     }
 
     /// What the bodies that wait weigh.
@@ -149,11 +181,75 @@ impl Backlog {
 
     /// What is to be taken in next.
     pub fn pop(&mut self) -> Option<Next> {
-        self.pop_whole().or_else(|| self.pop_object())
+        self.turn = None;
+        if let Some(at) = self.wholes.iter().position(|source| self.may_take_whole(source)) {
+            return self.pop_whole(at);
+        }
+        // only one that concerns all sources is left waiting for what came of others' objects
+        let waits = !self.wholes.is_empty() && self.wholes.iter().any(|source| self.concerns_all(source));
+        if waits || self.rests.len() >= MOST_KEPT { self.pop_rest() } else { self.pop_turn() }
     }
 
-    fn pop_whole(&mut self) -> Option<Next> {
-        let source = self.wholes.pop_front()?;
+    /// What concerns a source as a whole comes after all that came of its objects; it has no other reports before.
+    fn may_take_whole(&self, source: &SourceId) -> bool {
+        if self.concerns_all(source) { self.rests.is_empty() } else { !self.rests.are_of(source) }
+    }
+
+    /// Versions that count anew concern whatever was seen.
+    fn concerns_all(&self, source: &SourceId) -> bool {
+        let first = self.sources.get(source).and_then(VecDeque::front);
+        matches!(first, Some(Part::Whole(Sighted::Rewound)))
+    }
+
+    /// Of what came of the last report only a part is shown now, and the rest is kept; unless it concerns a source as a
+    /// whole.
+    pub fn keep(&mut self, came_of_it: &mut Vec<Observation>) {
+        let Some(Turn { namespace, source }) = self.turn.take().filter(|_| came_of_it.len() > self.part) else {
+            return;
+        };
+        let rest = came_of_it.split_off(self.part);
+        if !self.has_turn(&namespace) {
+            self.turns.push_back(namespace.clone());
+        }
+        self.rests.add(namespace, source, rest);
+    }
+
+    /// All that is kept of one subscription's: it is to be shown before its next plan.
+    pub fn take_of(&mut self, subscription: &SubscriptionId) -> Vec<Observation> {
+        if self.rests.is_empty() {
+            return Vec::new();
+        }
+        let taken = self.rests.take_of(subscription);
+        let Self { turns, namespaces, rests, .. } = self;
+        turns.retain(|namespace| namespaces.contains_key(namespace) || rests.has(namespace));
+        taken
+    }
+
+    fn pop_rest(&mut self) -> Option<Next> {
+        for _ in 0..self.turns.len() {
+            let namespace = self.turns.pop_front()?;
+            if let Some(part) = self.rests.take(&namespace, self.part) {
+                self.requeue(namespace);
+                return Some(Next::Rest(part));
+            }
+            self.turns.push_back(namespace);
+        }
+        None
+    }
+
+    fn has_turn(&self, namespace: &Namespace) -> bool {
+        self.namespaces.contains_key(namespace) || self.rests.has(namespace)
+    }
+
+    /// A namespace that had its turn gets another one if it has more.
+    fn requeue(&mut self, namespace: Namespace) {
+        if self.has_turn(&namespace) {
+            self.turns.push_back(namespace);
+        }
+    }
+
+    fn pop_whole(&mut self, at: usize) -> Option<Next> {
+        let source = self.wholes.remove(at)?;
         let Some(Part::Whole(seen)) = self.sources.get_mut(&source)?.pop_front() else { return None };
         self.len -= 1;
         self.open(&source);
@@ -169,15 +265,20 @@ impl Backlog {
             | Sighted::Rewound
             | Sighted::Stopped => None,
         };
-        Some(Next { source, seen, reached })
+        Some(Next::Report { source, seen, reached })
     }
 
-    fn pop_object(&mut self) -> Option<Next> {
+    fn pop_turn(&mut self) -> Option<Next> {
         let namespace = self.turns.pop_front()?;
+        if let Some(part) = self.rests.take(&namespace, self.part) {
+            self.requeue(namespace);
+            return Some(Next::Rest(part));
+        }
         let sources = self.namespaces.get_mut(&namespace)?;
         let source = sources.pop_front()?;
         let Some(Part::Objects(objects)) = self.sources.get_mut(&source)?.front_mut() else { return None };
-        let (event, reached, more) = objects.take(namespace.as_ref())?;
+        let (event, reached, more) = objects.take(&namespace)?;
+        self.turn = Some(Turn { namespace: namespace.clone(), source: Arc::clone(&source) });
         if more {
             sources.push_back(Arc::clone(&source));
         }
@@ -188,18 +289,18 @@ impl Backlog {
         }
         self.len -= 1;
         self.bytes -= weight(&event);
-        if objects.lanes.is_empty() {
+        if objects.is_empty() {
             if let Some(parts) = self.sources.get_mut(&source) {
                 parts.pop_front();
             }
             self.open(&source);
         }
-        Some(Next { source, seen: Sighted::Event(event), reached })
+        Some(Next::Report { source, seen: Sighted::Event(event), reached })
     }
 
     /// The source's first part is another one now.
     fn open(&mut self, source: &Arc<SourceId>) {
-        let lanes: Vec<Option<Arc<str>>> = match self.sources.get(source).and_then(VecDeque::front) {
+        let lanes: Vec<Namespace> = match self.sources.get(source).and_then(VecDeque::front) {
             None => {
                 self.sources.remove(source);
                 return;
@@ -208,7 +309,7 @@ impl Backlog {
                 self.wholes.push_back(Arc::clone(source));
                 return;
             }
-            Some(Part::Objects(objects)) => objects.lanes.keys().cloned().collect(),
+            Some(Part::Objects(objects)) => objects.namespaces().cloned().collect(),
         };
         for namespace in lanes {
             self.queue(namespace, source);
@@ -216,139 +317,13 @@ impl Backlog {
     }
 
     /// The source has something of this namespace; whoever is queued already stays where it is.
-    fn queue(&mut self, namespace: Option<Arc<str>>, source: &Arc<SourceId>) {
-        let sources = self.namespaces.entry(namespace.clone()).or_default();
-        if sources.is_empty() {
-            self.turns.push_back(namespace);
+    fn queue(&mut self, namespace: Namespace, source: &Arc<SourceId>) {
+        if !self.has_turn(&namespace) {
+            self.turns.push_back(namespace.clone());
         }
+        let sources = self.namespaces.entry(namespace).or_default();
         if !sources.contains(source) {
             sources.push_back(Arc::clone(source));
         }
-    }
-}
-
-/// What became of a report.
-enum Added {
-    Queued {
-        /// Nothing else of its namespace waits.
-        alone: bool,
-    },
-    /// It took the place of one that weighed so much.
-    Replaced(usize),
-    /// What waits is as new.
-    Outdated,
-}
-
-impl Objects {
-    fn add(&mut self, ticket: u64, namespace: Option<Arc<str>>, event: SourceEvent) -> Added {
-        let rv = version(&event).unwrap_or(0);
-        let added = self.lanes.entry(namespace).or_default().add(ticket, event);
-        match added {
-            Added::Queued { .. } => {
-                self.versions.insert(ticket, rv);
-            }
-            Added::Replaced(_) | Added::Outdated => {
-                if let Some(mut last) = self.versions.last_entry() {
-                    *last.get_mut() = rv.max(*last.get());
-                }
-            }
-        }
-        added
-    }
-
-    /// The first of a namespace, what is reached with it, and whether there is more of that namespace.
-    fn take(&mut self, namespace: Option<&Arc<str>>) -> Option<(SourceEvent, Option<u64>, bool)> {
-        let namespace = namespace.cloned();
-        let lane = self.lanes.get_mut(&namespace)?;
-        let (ticket, event) = lane.waiting.pop_first()?;
-        if let SourceEvent::Upsert(row) = &event
-            && lane.newest.get(&row.uid) == Some(&ticket)
-        {
-            lane.newest.remove(&row.uid);
-        }
-        let more = !lane.waiting.is_empty();
-        if !more {
-            self.lanes.remove(&namespace);
-        }
-        Some((event, self.reach(ticket), more))
-    }
-
-    /// This one waits no more: what was reported up to the next that waits is complete, if nothing older waits.
-    fn reach(&mut self, ticket: u64) -> Option<u64> {
-        let rv = self.versions.remove(&ticket)?;
-        match self.versions.range_mut(..ticket).next_back() {
-            Some((_, before)) => {
-                *before = rv.max(*before);
-                None
-            }
-            None => Some(rv),
-        }
-    }
-}
-
-impl Lane {
-    fn add(&mut self, ticket: u64, event: SourceEvent) -> Added {
-        match &event {
-            SourceEvent::Upsert(row) => {
-                let older = self.newest.get(&row.uid).and_then(|ticket| self.waiting.get_mut(ticket));
-                if let Some(SourceEvent::Upsert(older)) = older
-                    && older.name == row.name
-                {
-                    if older.rv >= row.rv {
-                        return Added::Outdated;
-                    }
-                    let lighter = weight_of(older);
-                    *older = Arc::clone(row);
-                    return Added::Replaced(lighter);
-                }
-                self.newest.insert(Arc::clone(&row.uid), ticket);
-            }
-            SourceEvent::Deleted { uid, .. } => {
-                self.newest.remove(uid);
-            }
-            // it is told by its name alone
-            SourceEvent::Unreadable(_) => self.newest.clear(),
-            SourceEvent::ListStarted | SourceEvent::ListEnded { .. } | SourceEvent::KindAbsent => {}
-        }
-        self.waiting.insert(ticket, event);
-        Added::Queued { alone: self.waiting.len() == 1 }
-    }
-}
-
-fn version(event: &SourceEvent) -> Option<u64> {
-    match event {
-        SourceEvent::Upsert(row) => Some(row.rv),
-        SourceEvent::Deleted { rv, .. } => Some(*rv),
-        SourceEvent::ListEnded { .. }
-        | SourceEvent::ListStarted
-        | SourceEvent::Unreadable(_)
-        | SourceEvent::KindAbsent => None,
-    }
-}
-
-fn namespace(event: &SourceEvent) -> Option<Arc<str>> {
-    match event {
-        SourceEvent::Upsert(row) => row.namespace.clone(),
-        SourceEvent::Deleted { namespace, .. } => namespace.clone(),
-        SourceEvent::Unreadable(name) => name.namespace.as_deref().map(Arc::from),
-        SourceEvent::ListStarted | SourceEvent::ListEnded { .. } | SourceEvent::KindAbsent => None,
-    }
-}
-
-fn weight(event: &SourceEvent) -> usize {
-    match event {
-        SourceEvent::Upsert(row) => weight_of(row),
-        SourceEvent::Deleted { .. }
-        | SourceEvent::Unreadable(_)
-        | SourceEvent::ListStarted
-        | SourceEvent::ListEnded { .. }
-        | SourceEvent::KindAbsent => 0,
-    }
-}
-
-fn weight_of(row: &Row) -> usize {
-    match &row.body {
-        Body::Whole(bytes) => bytes.len(),
-        Body::Missing(_) => 0,
     }
 }

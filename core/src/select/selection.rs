@@ -161,6 +161,12 @@ impl Selection {
         self.sources.get(source).and_then(Source::synced)
     }
 
+    /// The source has yet to confirm objects that another one showed. What it reports then may be the end of objects of any
+    /// namespace, so it is to be shown as a whole.
+    pub fn has_orphans(&self, source: &SourceId) -> bool {
+        self.sources.get(source).is_some_and(|source| !source.orphans.is_empty())
+    }
+
     /// Objects held, over all sources.
     pub fn rows(&self) -> usize {
         self.sources.values().map(|source| source.rows.len()).sum()

@@ -1,8 +1,10 @@
 //! What the ledger may cost, what a commit that hangs means, and when the journal is folded.
 
+use changehook_core::Now;
 use changehook_core::engine::Settings;
 use changehook_core::ledger::Usage;
 use changehook_core::ledger::budget::Allowance;
+use changehook_core::plan::Plan;
 
 use crate::rig::{Rig, S, ok, plan, status};
 
@@ -26,8 +28,8 @@ fn declarations_wait_until_there_is_something_left_to_write_and_what_is_declared
     rig.run_for(20_000);
     // Its retry needs no record.
     assert_eq!(rig.times("a", since), [0, 2_000]);
-    // 3,000 bytes were overdrawn, at 1,000 a second.
-    assert_eq!(rig.times("b", since), [3_001]);
+    // 3,000 bytes were overdrawn, at 1,000 a second: too much for even a few to be declared before 1,000 of them are paid.
+    assert_eq!(rig.times("b", since), [1_000]);
 }
 
 #[test]
@@ -40,8 +42,69 @@ fn acknowledgements_never_wait_for_the_budget() {
     let commits = rig.committed.len();
     rig.run_for(2_000);
     assert_eq!(rig.committed.len(), commits + 1);
-    assert_eq!(rig.told("b"), [], "it is a minute before anything else may be declared");
-    rig.run_for(118_000);
+    assert_eq!(rig.told("b"), [], "it is two minutes before anything else may be declared");
+    rig.run_for(112_000);
+    assert_eq!(rig.told("b"), []);
+    rig.run_for(6_000);
+    assert_eq!(rig.told("b").len(), 1);
+}
+
+/// Many subscriptions of one tenant and one of each of many others are behind; it takes ten minutes to make up for what was
+/// written.
+#[test]
+fn whoever_used_up_what_may_be_written_a_few_are_declared_each_second_namespaces_in_turn() {
+    let allowance = Allowance { rate: 1_000, burst: 500_000 };
+    let mut rig = Rig::empty(Settings { allowance, ..Settings::default() });
+    let uids = |tenant: &str, count: usize| (0..count).map(|n| format!("{tenant}{n}")).collect::<Vec<_>>();
+    let (noisy, quiet) = (uids("noisy", 10), uids("quiet", 70));
+    for id in noisy.iter().chain(&quiet) {
+        let namespace = if id.starts_with("noisy") { "noisy" } else { id };
+        rig.subscribe(Plan { namespace: namespace.into(), host: id.as_str().into(), ..plan(id) });
+    }
+    rig.run_for(10_000);
+    rig.usage.bytes = 1_100_000;
+    rig.show_to(&noisy[0], "first", 1);
+    rig.usage.bytes = 100;
+    let since = rig.now.mono;
+    for id in noisy.iter().chain(&quiet) {
+        for n in 0..5 {
+            rig.show_to(id, &format!("{id}/{n}"), 1);
+        }
+    }
+    rig.run_for(5_000);
+    let declared = |second: u64| rig.sent.iter().filter(|sent| sent.at - since == second * 1_000).count();
+    assert_eq!([0, 1, 2, 3, 4].map(declared), [1, 64, 64, 64, 64]);
+    let heard = |ids: &[String]| {
+        ids.iter().filter(|id| rig.sent.iter().any(|sent| sent.at > since && sent.subscription == **id)).count()
+    };
+    // 256 among 71 namespaces, each in its turn
+    assert_eq!(heard(&quiet), 70);
+    assert!(heard(&noisy) <= 5, "{}", heard(&noisy));
+}
+
+#[test]
+fn beyond_a_debt_not_even_a_few_are_declared() {
+    let mut rig = poor(0);
+    rig.usage.bytes = 4_000;
+    rig.show("a", 1);
+    rig.usage.bytes = 0;
+    let since = rig.now.mono;
+    rig.show("b", 1);
+    rig.run_for(5_000);
+    // 3,000 bytes are overdrawn, and no more than 2,000 may be
+    assert_eq!(rig.times("b", since), [1_000]);
+}
+
+#[test]
+fn a_commit_that_ends_when_there_is_something_left_again_leaves_nobody_waiting() {
+    let mut rig = poor(0);
+    rig.usage.bytes = 4_000;
+    rig.show("a", 1);
+    rig.show("b", 1);
+    let later = Now { mono: rig.now.mono + 60_000, wall: rig.now.wall + 60_000 };
+    rig.now = later;
+    rig.engine.stored(later, Usage { bytes: 10, ..Usage::default() });
+    rig.run_for(0);
     assert_eq!(rig.told("b").len(), 1);
 }
 

@@ -82,9 +82,9 @@ fn a_request_is_shown_as_done_although_nothing_can_be_told_for_it() {
     rig.commits_at_once = false;
     rig.edit(S, annotate("monday"));
     rig.run_for(2_000);
-    rig.engine.take_changed();
+    rig.changed();
     rig.commit();
-    assert!(!rig.engine.take_changed().is_empty(), "nobody would look");
+    assert!(rig.changed(), "nobody would look");
     assert!(rig.view().requests.is_some());
 }
 

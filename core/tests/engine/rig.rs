@@ -342,6 +342,11 @@ impl Rig {
         self.poll();
     }
 
+    /// Whether any view was to be taken since this was asked last.
+    pub fn changed(&mut self) -> bool {
+        std::iter::from_fn(|| self.engine.next_changed()).count() > 0
+    }
+
     pub fn view(&self) -> View {
         self.view_of(S)
     }

@@ -8,18 +8,18 @@ use crate::rig::{Rig, S, no_connection, ok, status};
 #[test]
 fn the_view_is_true_after_every_attempt() {
     let mut rig = Rig::new();
-    rig.engine.take_changed();
+    rig.changed();
     let noticed = rig.now.wall;
     rig.show("a", 1);
     for (number, wait) in [(1, 2_000), (2, 4_000), (3, 8_000)] {
-        assert!(!rig.engine.take_changed().is_empty());
+        assert!(rig.changed());
         let under_way = rig.view();
         assert_eq!((under_way.in_flight, under_way.pending), (1, 1));
         if let Some(retry) = under_way.retries.first() {
             assert_eq!((retry.attempt, retry.next_attempt), (number, None));
         }
         rig.answer("a", status(500 + number as u16));
-        assert!(!rig.engine.take_changed().is_empty());
+        assert!(rig.changed());
         let view = rig.view();
         assert_eq!((view.pending, view.retrying, view.parked, view.in_flight), (1, 1, 0, 0));
         assert_eq!(view.oldest_pending, Some(noticed));

@@ -16,24 +16,27 @@ use crate::ledger::{LedgerError, LedgerStore};
 
 /// How often the Secrets of subscriptions with something parked are read again.
 const RECHECK_EVERY: Duration = Duration::from_secs(30);
+/// How many views are taken before the engine's next turn.
+const VIEWS_AT_ONCE: usize = 64;
 
 impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
-    /// Tells what changed, at most so often.
+    /// Tells what changed, at most so often, and a part of it in a turn: there may be thousands.
     pub(super) fn tell(&mut self, now: Now) {
-        self.untold.append(&mut self.engine.take_changed());
         // On every turn, so that none is over before it was seen: to make up for one takes a commit.
         self.losses.extend(self.engine.losses().map(|(id, loss)| (id.clone(), loss)));
-        if now.mono.saturating_sub(self.told_at) < TELL_EVERY.as_millis() as u64 {
-            return;
-        }
-        self.told_at = now.mono;
-        while let Some(id) = self.untold.first() {
-            let Ok(place) = self.inputs.told.try_reserve() else { break };
-            if let Some(view) = self.view(now, id) {
-                place.send(Told { subscription: id.clone(), view });
+        if now.mono.saturating_sub(self.told_at) >= TELL_EVERY.as_millis() as u64 {
+            self.told_at = now.mono;
+            if self.untold == 0 {
+                self.untold = self.engine.changed();
             }
-            self.untold.pop_first();
+            self.recheck(now);
+            self.show_numbers();
         }
+        self.tell_views(now, VIEWS_AT_ONCE);
+    }
+
+    /// Asks for a look at those that have something parked.
+    fn recheck(&mut self, now: Now) {
         if now.mono.saturating_sub(self.rechecked_at) >= RECHECK_EVERY.as_millis() as u64 {
             self.rechecked_at = now.mono;
             for id in self.engine.with_parked() {
@@ -41,7 +44,34 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 let _full = self.inputs.recheck.try_send(id.clone());
             }
         }
-        self.show();
+    }
+
+    /// Something is due to be told, and there is room for it.
+    pub(super) fn may_tell(&self) -> bool {
+        let told = &self.inputs.told;
+        self.untold > 0 && told.capacity() > 0 && !told.is_closed()
+    }
+
+    /// The last word of this process.
+    pub(super) fn tell_all(&mut self, now: Now) {
+        self.untold = self.engine.changed();
+        self.tell_views(now, usize::MAX);
+        self.show_numbers();
+    }
+
+    /// Tells so many of those that are due; what does not fit is told later.
+    fn tell_views(&mut self, now: Now, most: usize) {
+        for _ in 0..self.untold.min(most) {
+            let Ok(place) = self.inputs.told.try_reserve() else { return };
+            self.untold -= 1;
+            let Some(subscription) = self.engine.next_changed() else {
+                self.untold = 0;
+                return;
+            };
+            if let Some(view) = self.view(now, &subscription) {
+                place.send(Told { subscription, view });
+            }
+        }
     }
 
     fn view(&self, now: Now, id: &SubscriptionId) -> Option<View> {
@@ -63,13 +93,13 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         }
     }
 
-    fn show(&mut self) {
+    fn show_numbers(&mut self) {
         let Gauges { pending, retrying, parked, in_flight: _ } = self.engine.gauges();
         self.metrics.set_backlog(pending, retrying, parked);
         self.metrics.set_objects_held(self.selection.rows() as u64);
         let merged = self.backlog.merged();
         self.metrics.merge_rows(merged - std::mem::replace(&mut self.merged, merged));
-        self.metrics.set_rows_waiting(self.backlog.len() as u64);
+        self.metrics.set_rows_waiting((self.backlog.len() + self.backlog.partly_shown()) as u64);
         let ends = self.engine.ends();
         let Ends { delivered, parked_endpoint, parked_event, discarded, merged, dropped } = ends;
         let before = std::mem::replace(&mut self.ends, ends);

@@ -1,5 +1,7 @@
 //! What the driver does at its edges. What it decides is core's, and tested there.
 
+mod bench;
+mod crowd;
 mod unasked;
 
 use std::collections::BTreeMap;
@@ -7,9 +9,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use changehook_core::ledger::{Entries, Usage};
-use changehook_core::object::{Gvk, Unreadable};
+use changehook_core::object::{Gvk, Row, SourceEvent, Unreadable};
 use changehook_core::plan::{ChangeTypes, Claims, Interest, Policy, Selector};
 use changehook_core::retry::RetryPolicy;
+use changehook_core::select::Next;
 use prometheus_client::registry::Registry;
 
 use super::super::clients::Clients;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::object::{Digest, Gvk, ObjectName, Unreadable};
+use crate::object::{Body, Digest, Gvk, ObjectKey, ObjectName, ObservedBy, Row, Unreadable};
+use crate::plan::SubscriptionId;
+use crate::select::Seen;
 
 fn source() -> Arc<SourceId> {
     Arc::new(SourceId { gvk: Gvk::new("v1", "ConfigMap"), namespace: None })
@@ -36,7 +38,7 @@ fn ended(rv: u64) -> SourceEvent {
 }
 
 fn backlog(events: impl IntoIterator<Item = SourceEvent>) -> Backlog {
-    let mut backlog = Backlog::new();
+    let mut backlog = Backlog::new(2);
     for event in events {
         backlog.push(&source(), Sighted::Event(event));
     }
@@ -46,7 +48,14 @@ fn backlog(events: impl IntoIterator<Item = SourceEvent>) -> Backlog {
 /// What comes out, and up to where the source is complete with it, in a form short enough to compare.
 fn rest(backlog: &mut Backlog) -> Vec<String> {
     let mut all = Vec::new();
-    while let Some(Next { seen, reached, .. }) = backlog.pop() {
+    while let Some(next) = backlog.pop() {
+        let (seen, reached) = match next {
+            Next::Report { source: _, seen, reached } => (seen, reached),
+            Next::Rest(part) => {
+                all.push(part.iter().map(|one| &*one.subscription.uid).collect::<Vec<_>>().join("+"));
+                continue;
+            }
+        };
         let what = match seen {
             Sighted::Event(SourceEvent::Upsert(row)) => format!("{} {}", row.uid, row.rv),
             Sighted::Event(SourceEvent::Deleted { uid, rv, .. }) => format!("-{uid} {rv}"),
@@ -59,6 +68,8 @@ fn rest(backlog: &mut Backlog) -> Vec<String> {
         };
         all.push(reached.map_or(what.clone(), |reached| format!("{what} ={reached}")));
     }
+    assert!(backlog.is_empty() && backlog.turns.is_empty() && backlog.rests.is_empty());
+    assert_eq!(backlog.rests.len(), 0);
     assert_eq!((backlog.len(), backlog.bytes(), backlog.sources.len(), backlog.namespaces.len()), (0, 0, 0, 0));
     all
 }
@@ -128,4 +139,99 @@ fn another_source_does_not_wait_for_what_a_source_has_to_end() {
     backlog.push(&other, Sighted::Event(row("b", "v", 9)));
     backlog.push(&other, Sighted::Stopped);
     assert_eq!(rest(&mut backlog), ["u 1 =1", "listed 2 =2", "v 9 =9", "stopped", "u 3 =3"]);
+}
+
+/// What came of one report to so many subscriptions, s0 on.
+fn fan(subscriptions: usize) -> Vec<Observation> {
+    let object = ObjectKey { kind: Arc::new(Gvk::new("v1", "ConfigMap").group_kind()), uid: "n".into() };
+    let one = |n| Observation {
+        subscription: SubscriptionId { uid: format!("s{n}").into() },
+        object: object.clone(),
+        seen: Seen::Unknown,
+        by: ObservedBy::Watch,
+    };
+    (0..subscriptions).map(one).collect()
+}
+
+/// Takes in the first that waits, which comes to so many subscriptions; gives how many of them were shown it at once.
+fn take(backlog: &mut Backlog, subscriptions: usize) -> usize {
+    assert!(matches!(backlog.pop(), Some(Next::Report { .. })));
+    let mut came_of_it = fan(subscriptions);
+    backlog.keep(&mut came_of_it);
+    came_of_it.len()
+}
+
+#[test]
+fn a_quiet_namespace_waits_for_a_part_of_those_who_are_shown_a_noisy_ones_row() {
+    let mut backlog = backlog([row("noisy", "n", 1)]);
+    assert_eq!(take(&mut backlog, 7), 2);
+    assert_eq!((backlog.len(), backlog.partly_shown(), backlog.is_empty()), (0, 1, false));
+    backlog.push(&source(), Sighted::Event(row("noisy", "n", 2)));
+    backlog.push(&source(), Sighted::Event(row("quiet", "q", 3)));
+    backlog.push(&source(), Sighted::Event(row("quiet", "r", 4)));
+    assert_eq!(rest(&mut backlog), ["s2+s3", "q 3", "s4+s5", "r 4", "s6", "n 2 =4"]);
+}
+
+#[test]
+fn what_concerns_all_of_a_source_waits_for_all_that_came_of_its_objects() {
+    let mut backlog = backlog([row("a", "u", 1), row("b", "v", 2)]);
+    assert_eq!((take(&mut backlog, 5), take(&mut backlog, 3)), (2, 2));
+    for event in [ended(3), row("a", "u", 4)] {
+        backlog.push(&source(), Sighted::Event(event));
+    }
+    assert_eq!(rest(&mut backlog), ["s2+s3", "s2", "s4", "listed 3 =3", "u 4 =4"]);
+}
+
+#[test]
+fn what_comes_of_a_list_as_a_whole_is_shown_at_once() {
+    let mut backlog = backlog([row("a", "u", 1), ended(2)]);
+    assert!(backlog.pop().is_some());
+    assert_eq!(take(&mut backlog, 5), 5);
+    assert!(backlog.is_empty());
+}
+
+#[test]
+fn a_list_of_another_source_does_not_wait_for_what_came_of_objects_and_nothing_waits_for_the_list() {
+    let other = Arc::new(SourceId { gvk: Gvk::new("v1", "Secret"), namespace: None });
+    let mut backlog = backlog([row("a", "u", 1)]);
+    take(&mut backlog, 5);
+    backlog.push(&other, Sighted::Event(SourceEvent::ListStarted));
+    backlog.push(&source(), Sighted::Event(SourceEvent::ListStarted));
+    backlog.push(&source(), Sighted::Event(row("b", "v", 3)));
+    assert_eq!(rest(&mut backlog), ["list", "s2+s3", "s4", "list", "v 3 =3"]);
+}
+
+#[test]
+fn versions_that_count_anew_wait_for_all_that_came_of_objects() {
+    let other = Arc::new(SourceId { gvk: Gvk::new("v1", "Secret"), namespace: None });
+    let mut backlog = backlog([row("a", "u", 1), row("b", "v", 2)]);
+    take(&mut backlog, 5);
+    backlog.push(&other, Sighted::Rewound);
+    assert_eq!(rest(&mut backlog), ["s2+s3", "s4", "rewound", "v 2 =2"]);
+}
+
+#[test]
+fn before_a_plan_comes_what_came_of_reports_to_its_subscription_can_be_shown() {
+    let mut backlog = backlog([row("a", "u", 1), row("b", "v", 2), row("b", "v", 3)]);
+    take(&mut backlog, 4);
+    take(&mut backlog, 3);
+    let uids = |taken: Vec<Observation>| taken.iter().map(|one| one.subscription.uid.to_string()).collect::<Vec<_>>();
+    let mut of = |uid: &str| uids(backlog.take_of(&SubscriptionId { uid: uid.into() }));
+    assert_eq!([of("s2"), of("s0")], [vec!["s2"; 2], vec![]]);
+    assert_eq!(rest(&mut backlog), ["s3"]);
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let namespaces = 9;
+    let rows = (0..namespaces).map(|n| row(&format!("n{n}"), &format!("u{n}"), n + 1));
+    let mut backlog = backlog(rows);
+    let mut most = 0;
+    while let Some(next) = backlog.pop() {
+        if let Next::Report { .. } = next {
+            backlog.keep(&mut fan(MOST_KEPT / 2));
+        }
+        most = most.max(backlog.rests.len());
+    }
+    assert!((MOST_KEPT - 4..MOST_KEPT * 3 / 2).contains(&most), "{most}");
 }

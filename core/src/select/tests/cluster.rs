@@ -1,6 +1,7 @@
 //! A simulated cluster that is watched the way real ones are, by sources that lag, relist, break off and cannot read
-//! everything, and plans that move between them; what they report waits in a backlog for a while, or for no time. Two promises: nothing that exists is ever told to be gone, and in the end
-//! every subscription sees the truth.
+//! everything, and plans that move between them; what they report waits in a backlog for a while, or for no time, and is shown
+//! to one subscription after the other. Two promises: nothing that exists is ever told to be gone, and in the end every
+//! subscription sees the truth.
 
 use proptest::prelude::*;
 
@@ -69,7 +70,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// The truth, and how far each source has read it.
-#[derive(Default)]
 struct Cluster {
     rv: u64,
     alive: BTreeMap<(usize, usize), Arc<Row>>,
@@ -96,6 +96,22 @@ fn reads(source: usize, namespace: usize) -> bool {
 }
 
 impl Cluster {
+    fn new(slow: bool) -> Self {
+        Self {
+            rv: 0,
+            alive: BTreeMap::new(),
+            died: BTreeMap::new(),
+            log: Vec::new(),
+            cursors: [None; 3],
+            selection: Selection::new(),
+            backlog: Backlog::new(1),
+            slow,
+            wishes: [None; 2],
+            seen: BTreeMap::new(),
+            dim: [false; 3],
+        }
+    }
+
     fn write(&mut self, namespace: usize, name: usize, app: usize) {
         self.rv += 1;
         let uid = self.alive.get(&(namespace, name)).map_or_else(|| format!("u{}", self.rv), |row| row.uid.to_string());
@@ -124,18 +140,23 @@ impl Cluster {
 
     fn take(&mut self, reports: usize) {
         for _ in 0..reports {
-            let Some(Next { source, seen, reached }) = self.backlog.pop() else {
+            let Some(next) = self.backlog.pop() else {
                 assert_eq!((self.backlog.len(), self.backlog.bytes()), (0, 0));
                 return;
             };
-            match seen {
-                Sighted::Event(event) => {
+            match next {
+                Next::Report { source, seen: Sighted::Event(event), reached } => {
                     let mut out = Vec::new();
+                    let whole = self.selection.has_orphans(&source);
                     self.selection.apply_ahead(&source, event, reached, &mut out);
+                    if !whole {
+                        self.backlog.keep(&mut out);
+                    }
                     self.note(out);
                 }
-                Sighted::Rewound => unreachable!("nothing is set back here"),
-                Sighted::Stopped => self.selection.drop_source(&source),
+                Next::Report { seen: Sighted::Rewound, .. } => unreachable!("nothing is set back here"),
+                Next::Report { source, seen: Sighted::Stopped, reached: _ } => self.selection.drop_source(&source),
+                Next::Rest(part) => self.note(part),
             }
         }
     }
@@ -203,6 +224,9 @@ impl Cluster {
             .map(|(wish, source)| (source, wish.namespace.map(|n| NAMESPACES[n]), app(wish.app.map(|app| APPS[app]))))
             .collect();
         let (plan, sources) = plan(SUBSCRIPTIONS[subscription], &interests);
+        // what came of reports under the plan before it comes first
+        let kept = self.backlog.take_of(&plan.id);
+        self.note(kept);
         let mut out = Vec::new();
         self.selection.plan(&plan, &sources, &mut out);
         self.note(out);
@@ -258,7 +282,7 @@ proptest! {
         steps in steps(),
         slow in any::<bool>(),
     ) {
-        let mut cluster = Cluster { slow, ..Cluster::default() };
+        let mut cluster = Cluster::new(slow);
         for step in steps {
             match step {
                 Step::Write { namespace, name, app } => cluster.write(namespace, name, app),
