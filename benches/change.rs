@@ -17,7 +17,7 @@ use changehook_core::Now;
 use changehook_core::engine::{Action, Engine, Settings};
 use changehook_core::event::{Event, Object, RenderOptions, Subject, canonical, render, row, x_signature_256};
 use changehook_core::ledger::Entries;
-use changehook_core::object::{Digest, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
+use changehook_core::object::{Digest, GroupKind, Gvk, ObjectKey, ObservedBy, Row, Unreadable};
 use changehook_core::outcome::Outcome;
 use changehook_core::plan::{
     Change, ChangeTypes, Claims, Interest, LabelSelector, Plan, Policy, Selector, SubscriptionId,
@@ -31,6 +31,10 @@ use serde_json::{Value, json};
 const NOW: i64 = 1_767_609_000_000;
 /// As many objects as a subscription of one namespace may have in its ledger.
 const OBJECTS: u64 = 10_000;
+/// Subscriptions of one namespace that all see one change.
+const CROWD: usize = 1_000;
+/// Objects that change in their namespace.
+const CROWDED: u64 = 20;
 
 fn gvk() -> Arc<Gvk> {
     Arc::new(Gvk::new("apps/v1", "Deployment"))
@@ -131,6 +135,7 @@ fn wire(criterion: &mut Criterion) {
 struct Bench {
     engine: Engine,
     now: Now,
+    kind: Arc<GroupKind>,
     row: Row,
     rv: u64,
 }
@@ -141,31 +146,39 @@ impl Bench {
         let mut engine = Engine::claim(Settings::default(), Entries::default(), now);
         engine.plan(now, plan());
         let row = row(&gvk(), &deployment().to_string()).unwrap();
-        let mut bench = Self { engine, now, row, rv: 1 };
+        let mut bench = Self { engine, now, kind: Arc::new(gvk().group_kind()), row, rv: 1 };
         for number in 0..OBJECTS {
             bench.show(number);
         }
-        let kind = gvk().group_kind();
-        bench.engine.synced(now, &subscription(), &kind, bench.rv, &Unreadable::Named(Vec::new()));
-        while let Some(action) = bench.engine.poll(now) {
-            if let Action::Commit(batch) = action {
-                bench.engine.committed(now, batch.number);
-            }
-        }
+        bench.engine.synced(now, &subscription(), &gvk().group_kind(), bench.rv, &Unreadable::Named(Vec::new()));
+        bench.commit();
         bench
     }
 
     /// An object in a state that was not there before.
     fn show(&mut self, number: u64) {
         self.rv += 1;
-        let uid: Arc<str> = format!("{number:08x}-0000-4000-8000-000000000000").into();
-        let object = ObjectKey { kind: Arc::new(self.row.gvk.group_kind()), uid: Arc::clone(&uid) };
-        let name: Arc<str> = format!("api-{number}").into();
-        let digest = Digest(self.rv.to_le_bytes().repeat(2).try_into().unwrap());
-        let row = Arc::new(Row { uid, name, rv: self.rv, digest, ..self.row.clone() });
+        let (object, row) = self.object(number);
         let seen = Seen::Selected(row);
         self.engine
             .observe(self.now, Observation { subscription: subscription(), object, seen, by: ObservedBy::Watch });
+    }
+
+    fn object(&self, number: u64) -> (ObjectKey, Arc<Row>) {
+        let uid: Arc<str> = format!("{number:08x}-0000-4000-8000-000000000000").into();
+        let object = ObjectKey { kind: Arc::clone(&self.kind), uid: Arc::clone(&uid) };
+        let name: Arc<str> = format!("api-{number}").into();
+        let digest = Digest(self.rv.to_le_bytes().repeat(2).try_into().unwrap());
+        (object, Arc::new(Row { uid, name, rv: self.rv, digest, ..self.row.clone() }))
+    }
+
+    /// Whatever is to be committed is, and requests leave that are never answered.
+    fn commit(&mut self) {
+        while let Some(action) = self.engine.poll(self.now) {
+            if let Action::Commit(batch) = action {
+                self.engine.committed(self.now, batch.number);
+            }
+        }
     }
 
     /// One change from being shown to being acknowledged: an observation, a commit, an attempt, an answer.
@@ -181,6 +194,44 @@ impl Bench {
                 Some(Action::Fold) => {}
                 None => self.now.mono += 1,
             }
+        }
+    }
+}
+
+/// Many subscriptions to one namespace, whose endpoints never answer.
+struct Crowd {
+    bench: Bench,
+    subscriptions: Vec<SubscriptionId>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let now = Now { mono: 1_000, wall: NOW };
+        let mut engine = Engine::claim(Settings::default(), Entries::default(), now);
+        let id = |number: usize| SubscriptionId { uid: format!("{number:08x}-6f1d-4f7e-9d0c-3a5b7c9d1e2f").into() };
+        let subscriptions: Vec<SubscriptionId> = (0..CROWD).map(id).collect();
+        let kind = Arc::new(gvk().group_kind());
+        for id in &subscriptions {
+            engine.plan(now, Plan { id: id.clone(), ..plan() });
+            engine.synced(now, id, &kind, 1, &Unreadable::Named(Vec::new()));
+        }
+        let row = row(&gvk(), &deployment().to_string()).unwrap();
+        let mut crowd = Self { bench: Bench { engine, now, kind, row, rv: 1 }, subscriptions };
+        for _ in 0..CROWDED {
+            crowd.change();
+            crowd.bench.commit();
+        }
+        crowd
+    }
+
+    /// One object is in a state that was not there before, and everybody sees it.
+    fn change(&mut self) {
+        self.bench.rv += 1;
+        let (object, row) = self.bench.object(self.bench.rv % CROWDED);
+        for subscription in &self.subscriptions {
+            let (subscription, object, seen) = (subscription.clone(), object.clone(), Seen::Selected(Arc::clone(&row)));
+            let observation = Observation { subscription, object, seen, by: ObservedBy::Watch };
+            self.bench.engine.observe(self.bench.now, observation);
         }
     }
 }
@@ -213,6 +264,9 @@ fn engine(criterion: &mut Criterion) {
     group.bench_function("a look with nothing to do", |timing| {
         timing.iter(|| assert!(bench.engine.poll(black_box(bench.now)).is_none()));
     });
+    let mut crowd = Crowd::new();
+    group.throughput(Throughput::Elements(CROWD as u64));
+    group.bench_function("a change that 1000 subscriptions see", |timing| timing.iter(|| crowd.change()));
     group.finish();
 }
 
