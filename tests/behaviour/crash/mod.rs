@@ -190,11 +190,12 @@ impl Life {
         }
     }
 
-    /// Has a new object told, after all that was owed before.
+    /// Has a new object told, after all that was owed before; what left together with it has come in, too.
     async fn marker(&self, name: &str) {
         self.world.config_map(name, json!({})).await;
         let told = format!("new {name}");
-        let look = || async { self.told().contains(&told).then_some(()) };
+        let answered = || self.tally().0.iter().all(|telling| telling.finished.is_some());
+        let look = || async { (self.told().contains(&told) && answered()).then_some(()) };
         if let Err(error) = eventually(LATER, look).await {
             panic!("{told}: {error}\n{}", self.log_tail());
         }
