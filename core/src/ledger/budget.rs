@@ -1,7 +1,7 @@
 //! How much may be written: so many bytes a second, with a burst to spend first.
 //!
-//! Touches nothing; the time comes in. Invariants: declarations wait when there is nothing left, acknowledgements never do
-//! and may overdraw; a ledger that writes nothing costs nothing.
+//! Touches nothing; the time comes in. Invariants: declarations wait when there is nothing left (but for the journal's few),
+//! acknowledgements never do and may overdraw; a ledger that writes nothing costs nothing.
 
 use crate::proof::{Mark, passed};
 

@@ -26,7 +26,7 @@ use objects::{Added, Objects, namespace, weight};
 use rests::Rests;
 
 /// So many observations may be kept before nothing but them is taken in; one report's come on top.
-pub const MOST_KEPT: usize = 20_000;
+const MOST_KEPT: usize = 20_000;
 
 /// `None` is that of all objects without one.
 type Namespace = Option<Arc<str>>;
@@ -186,7 +186,7 @@ impl Backlog {
             return self.pop_whole(at);
         }
         // only one that concerns all sources is left waiting for what came of others' objects
-        let waits = !self.wholes.is_empty() && self.wholes.iter().any(|source| self.concerns_all(source));
+        let waits = self.wholes.iter().any(|source| self.concerns_all(source));
         if waits || self.rests.len() >= MOST_KEPT { self.pop_rest() } else { self.pop_turn() }
     }
 

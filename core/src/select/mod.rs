@@ -30,7 +30,7 @@ use std::sync::Arc;
 use crate::object::{ObjectKey, ObservedBy, Row, Unreadable};
 use crate::plan::SubscriptionId;
 
-pub use backlog::{Backlog, MOST_KEPT, Next, Sighted};
+pub use backlog::{Backlog, Next, Sighted};
 pub use selection::Selection;
 
 /// What a subscription sees of one object.
