@@ -36,12 +36,14 @@ pub struct Receiver {
     shared: Arc<Shared>,
     // only go_down and come_up change it, one at a time
     socket: tokio::sync::Mutex<Socket>,
+    // never listens, and is bound for as long as this lives: nobody else gets the port while nobody listens on it
+    _reserved: TcpSocket,
 }
 
 enum Socket {
     Up { stop: CancellationToken, tasks: TaskTracker },
-    // bound, so that nobody else takes the port, but not listening: connections are refused
-    Down(TcpSocket),
+    // connections are refused
+    Down,
 }
 
 struct Shared {
@@ -78,9 +80,9 @@ impl Receiver {
             connections: 0,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: watch::Sender::new(0) });
-        let reserved = reserve(SocketAddr::new(address.into(), 0))?;
+        let reserved = bind(SocketAddr::new(address.into(), 0))?;
         let address = reserved.local_addr().context("failed to get a free port")?;
-        let receiver = Self { address, shared, socket: tokio::sync::Mutex::new(Socket::Down(reserved)) };
+        let receiver = Self { address, shared, socket: tokio::sync::Mutex::new(Socket::Down), _reserved: reserved };
         receiver.come_up().await?;
         Ok(receiver)
     }
@@ -130,7 +132,7 @@ impl Receiver {
             stop.cancel();
             tasks.close();
             tasks.wait().await;
-            *socket = Socket::Down(reserve(self.address)?);
+            *socket = Socket::Down;
         }
         Ok(())
     }
@@ -141,14 +143,10 @@ impl Receiver {
         if matches!(&*socket, Socket::Up { .. }) {
             return Ok(());
         }
-        let up = Socket::Up { stop: CancellationToken::new(), tasks: TaskTracker::new() };
-        if let Socket::Down(reserved) = std::mem::replace(&mut *socket, up) {
-            let listener = reserved.listen(1024).context("failed to listen")?;
-            if let Socket::Up { stop, tasks } = &*socket {
-                let accept = accept(listener, Arc::clone(&self.shared), stop.clone(), tasks.clone());
-                tasks.spawn(accept);
-            }
-        }
+        let listener = bind(self.address)?.listen(1024).context("failed to listen")?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(accept(listener, Arc::clone(&self.shared), stop.clone(), tasks.clone()));
+        *socket = Socket::Up { stop, tasks };
         Ok(())
     }
 
@@ -279,12 +277,15 @@ impl State {
     }
 }
 
-fn reserve(address: SocketAddr) -> Result<TcpSocket> {
+fn bind(address: SocketAddr) -> Result<TcpSocket> {
     let made = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = made.context("failed to create a socket")?;
     // connections of an earlier life of this port may still be in TIME_WAIT
     socket.set_reuseaddr(true).context("failed to prepare a socket")?;
-    socket.bind(address).context(format!("failed to reserve {address}"))?;
+    // beside the one that keeps the port, and for a moment beside a closed one: until a process that is being started as
+    // it closes has become another program, that process has it open too
+    socket.set_reuseport(true).context("failed to prepare a socket")?;
+    socket.bind(address).context(format!("failed to bind {address}"))?;
     Ok(socket)
 }
 
