@@ -81,19 +81,13 @@ impl Engine {
         let startable = match desk.breaker.state() {
             BreakerState::Open { probing: true, .. } => false,
             BreakerState::Open { probing: false, .. } => desk.has_something_to_probe(),
-            BreakerState::Closed | BreakerState::HalfOpen { .. } => {
-                !desk.first.is_empty() && self.shared.journal.may_declare() || !desk.due.is_empty()
-            }
+            BreakerState::Closed | BreakerState::HalfOpen { .. } => !desk.first.is_empty() || !desk.due.is_empty(),
         };
         let stopped = desk.is_silent() || self.shared.waits_for_predecessors(desk) || self.shared.draining;
         let looked_at =
-            self.shared.ring.will_look_at(&desk.plan.host, id) || self.shared.poor.contains(id) || desk.alarm.is_some();
+            self.shared.ring.will_look_at(&desk.plan.host, id) || self.shared.poor.has(id) || desk.alarm.is_some();
         // A probe's candidates may all be held or blocked; they are looked at when they are not.
-        let stuck = startable
-            && !stopped
-            && desk.in_flight == 0
-            && !looked_at
-            && subscription.may_start_any(self.shared.journal.may_declare());
+        let stuck = startable && !stopped && desk.in_flight == 0 && !looked_at && subscription.may_start_any();
         if stuck {
             find("something may start, and nobody looks".to_owned());
         }
@@ -112,10 +106,9 @@ impl Engine {
 }
 
 impl Subscription {
-    fn may_start_any(&self, may_declare: bool) -> bool {
+    fn may_start_any(&self) -> bool {
         self.slots.iter().any(|(key, slot)| {
-            let ready = matches!(slot.phase, Phase::Queued { .. }) && may_declare
-                || matches!(slot.phase, Phase::Due { .. })
+            let ready = matches!(slot.phase, Phase::Queued { .. } | Phase::Due { .. })
                 || (self.desk.outage.contains(key) && self.desk.verdict(key, slot) == Verdict::Parked);
             ready && !self.waits_for_namesake(key)
         })

@@ -115,7 +115,7 @@ impl Engine {
                 };
                 let open = Baseline::Open { mark, closes_at_seq };
                 subscription.desk.baselines.insert(Arc::clone(&kind), open);
-                self.shared.journal.hurry();
+                self.shared.journal.hurry(now, Some(&subscription.desk.plan.namespace));
                 self.shared.opening.insert(id.clone());
                 subscription.slots.keys().filter(|key| key.kind == kind).cloned().collect()
             }

@@ -5,10 +5,11 @@
 //! company, but no longer than allowed, whatever the budget says; while a commit takes too long nothing may be sent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Batch, Settings};
+use super::{Batch, Map, Settings};
 use crate::Now;
-use crate::ledger::budget::Budget;
+use crate::ledger::shares::Shares;
 use crate::ledger::{Fact, Record, Usage};
 use crate::object::SourceId;
 use crate::plan::SubscriptionId;
@@ -31,38 +32,27 @@ pub(super) struct Journal {
     /// A stalled commit was noticed.
     stall_noticed: bool,
     records: Vec<Record>,
+    /// How many of them are of each namespace's subscriptions.
+    of: Map<Arc<str>, u64>,
     /// When the oldest of them was made; monotonic.
     since: u64,
-    /// Somebody waits for one of them.
-    urgent: bool,
+    /// Somebody waits for one of them: from when on they may be handed out, if no commit is under way; monotonic.
+    urgent: Option<u64>,
     last_commit: Option<i64>,
     /// The highest version that each source has shown; every commit carries them all.
     pub sources: BTreeMap<SourceId, u64>,
-    budget: Budget,
+    shares: Shares,
     /// When the last batch was handed out; monotonic.
     last_start: u64,
-    /// The next batch that somebody waits for is not handed out before; monotonic.
-    not_before: u64,
-    /// Nothing is left to write: but for a few nothing is declared before; monotonic.
-    broke_until: Option<u64>,
-    /// With nothing left, so many may be declared all the same,
-    few: u32,
-    /// and that many again from this moment on; monotonic.
-    few_at: u64,
 }
 
-/// How many may be declared with nothing left, whoever used it up: one subscription after the other, namespaces in turn.
-const FEW: u32 = 64;
-/// And no sooner again than this, in milliseconds,
-const FEW_APART: u64 = 1_000;
-/// unless the debt is so many bursts: that bounds it.
-const DEEPEST: u64 = 2;
-
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct UnderWay {
     number: u64,
     /// The sequence it reaches to.
     seq: u64,
+    /// How many records it has of each namespace's subscriptions.
+    of: Map<Arc<str>, u64>,
     /// Monotonic.
     since: u64,
 }
@@ -78,20 +68,28 @@ impl Journal {
             under_way: None,
             stall_noticed: false,
             records: Vec::new(),
+            of: Map::default(),
             since: 0,
-            urgent: false,
+            urgent: None,
             last_commit: None,
             sources: BTreeMap::new(),
-            budget: Budget::new(settings.allowance),
+            shares: Shares::new(settings.allowance),
             last_start: 0,
-            not_before: 0,
-            broke_until: None,
-            few: 0,
-            few_at: 0,
         }
     }
 
-    /// Adds a record that may wait for company; returns its sequence.
+    /// Adds a record of a namespace's that may wait for company; returns its sequence.
+    pub fn add_of(&mut self, now: Now, namespace: &Arc<str>, id: &SubscriptionId, fact: Fact) -> u64 {
+        match self.of.get_mut(namespace) {
+            Some(count) => *count += 1,
+            None => {
+                self.of.insert(Arc::clone(namespace), 1);
+            }
+        }
+        self.add(now, id, fact)
+    }
+
+    /// The same, held against nobody.
     pub fn add(&mut self, now: Now, id: &SubscriptionId, fact: Fact) -> u64 {
         self.seq += 1;
         if self.records.is_empty() {
@@ -110,9 +108,17 @@ impl Journal {
         }
     }
 
-    /// Somebody waits until everything recorded so far is durable.
-    pub fn hurry(&mut self) {
-        self.urgent |= !self.records.is_empty();
+    /// Somebody of this namespace, or all, wait until everything recorded so far is durable.
+    pub fn hurry(&mut self, now: Now, namespace: Option<&Arc<str>>) {
+        if self.records.is_empty() {
+            return;
+        }
+        let spacing = self.shares.spacing(now.mono, namespace);
+        if spacing > 0 {
+            passed(Mark::Spaced);
+        }
+        let at = self.last_start + spacing;
+        self.urgent = Some(self.urgent.map_or(at, |urgent| urgent.min(at)));
     }
 
     pub fn next_batch(&mut self, now: Now, draining: bool) -> Option<Batch> {
@@ -121,15 +127,16 @@ impl Journal {
         if waits || self.records.is_empty() || !ripe {
             return None;
         }
-        passed(match (draining, self.urgent) {
+        passed(match (draining, self.urgent.is_some()) {
             (true, _) => Mark::CommitDraining,
             (false, true) => Mark::CommitUrgent,
             (false, false) => Mark::CommitPatient,
         });
         self.batches += 1;
-        self.under_way = Some(UnderWay { number: self.batches, seq: self.seq, since: now.mono });
+        let of = std::mem::take(&mut self.of);
+        self.under_way = Some(UnderWay { number: self.batches, seq: self.seq, of, since: now.mono });
         self.last_start = now.mono;
-        self.urgent = false;
+        self.urgent = None;
         let sources = self.sources.iter().map(|(source, rv)| (source.clone(), *rv)).collect();
         let mut records = std::mem::take(&mut self.records);
         if broken(Rule::CommitsHoldAll) {
@@ -140,8 +147,9 @@ impl Journal {
 
     /// The batch with this number is durable; false if it is not the one under way.
     pub fn committed(&mut self, now: Now, number: u64) -> bool {
-        match self.under_way {
-            Some(UnderWay { number: expected, seq, since: _ }) if expected == number => {
+        match &self.under_way {
+            Some(UnderWay { number: expected, seq, of: _, since: _ }) if *expected == number => {
+                let seq = *seq;
                 self.under_way = None;
                 self.durable = if broken(Rule::DurableIsWhatWasCommitted) { self.seq } else { seq };
                 self.last_commit = Some(now.wall);
@@ -151,57 +159,25 @@ impl Journal {
         }
     }
 
-    /// The store has written this much.
+    /// The commit under way has cost this much.
     pub fn spent(&mut self, now: Now, usage: Usage) {
-        self.budget.spend(now.mono, usage.bytes);
-        let spacing = self.budget.spacing(now.mono);
-        if spacing > 0 {
-            passed(Mark::Spaced);
-        }
-        self.not_before = self.last_start + spacing;
-        let was_broke = self.broke_until.is_some();
-        // that there is something left again is for `refilled` to tell
-        self.broke_until = self.budget.empty_until(now.mono).or(was_broke.then_some(now.mono));
-        if self.broke_until.is_some() && !was_broke {
-            (self.few, self.few_at) = (0, now.mono + FEW_APART);
-        }
+        let of = self.under_way.iter().flat_map(|under_way| &under_way.of);
+        self.shares.spend(now.mono, usage.bytes, of.map(|(namespace, count)| (namespace, *count)));
+    }
+
+    /// A fold has cost this much.
+    pub fn folded(&mut self, now: Now, usage: Usage) {
+        self.shares.spend(now.mono, usage.bytes, std::iter::empty());
     }
 
     /// Enough may be written for something that can wait, such as a fold.
     pub fn is_rich(&self, now: Now) -> bool {
-        self.budget.left(now.mono) >= self.budget.burst() / 4
+        self.shares.is_rich(now.mono)
     }
 
-    /// There is something left to write with, or a few may declare all the same.
-    pub fn may_declare(&self) -> bool {
-        self.broke_until.is_none() || self.few > 0
-    }
-
-    /// A first attempt was declared.
-    pub fn declared(&mut self) {
-        self.few = self.few.saturating_sub(1);
-    }
-
-    pub fn a_few_may_declare(&self) -> bool {
-        self.few > 0
-    }
-
-    /// Whether there is something left to write with that there was not when this was last asked. If there is not, a few
-    /// may declare all the same from time to time.
-    pub fn refilled(&mut self, now: Now) -> bool {
-        let Some(until) = self.broke_until else { return false };
-        if until <= now.mono {
-            (self.broke_until, self.few) = (None, 0);
-            return true;
-        }
-        if self.few_at <= now.mono {
-            self.few_at = now.mono + FEW_APART;
-            if self.budget.debt(now.mono) <= DEEPEST * self.budget.burst() {
-                passed(Mark::FewDeclare);
-                self.few = FEW;
-            }
-        }
-        false
+    /// Until when there is nothing left to write with for a first attempt of this namespace's, monotonic; `None` if there is.
+    pub fn declares_not_before(&self, now: Now, namespace: &Arc<str>) -> Option<u64> {
+        self.shares.waits_until(now.mono, namespace)
     }
 
     /// Records that wait to be written.
@@ -215,7 +191,7 @@ impl Journal {
     }
 
     fn stalls_at(&self) -> Option<u64> {
-        self.under_way.map(|under_way| under_way.since + self.stall_after)
+        self.under_way.as_ref().map(|under_way| under_way.since + self.stall_after)
     }
 
     /// Whether anything may leave at all.
@@ -240,11 +216,10 @@ impl Journal {
         self.records.is_empty() && self.under_way.is_none()
     }
 
-    /// When there is something to do even if nothing happens; monotonic. `poor` if somebody waits to declare something.
-    pub fn wake_at(&self, poor: bool) -> Option<u64> {
+    /// When there is something to do even if nothing happens; monotonic.
+    pub fn wake_at(&self) -> Option<u64> {
         let stall = self.stalls_at().filter(|_| !self.stall_noticed);
-        let refill = self.broke_until.filter(|_| poor).map(|until| until.min(self.few_at));
-        [self.ripe_at(), stall, refill].into_iter().flatten().min()
+        [self.ripe_at(), stall].into_iter().flatten().min()
     }
 
     /// When the next batch is ripe.
@@ -255,11 +230,11 @@ impl Journal {
         }
         let overdue = self.since + self.patience;
         if broken(Rule::AcksNeverWait)
-            && let Some(broke_until) = self.broke_until
+            && let Some(until) = self.shares.empty_until(self.since)
         {
-            return Some(broke_until);
+            return Some(until);
         }
-        Some(if self.urgent { self.not_before.min(overdue) } else { overdue })
+        Some(self.urgent.map_or(overdue, |at| at.min(overdue)))
     }
 
     /// The highest sequence given out.

@@ -40,7 +40,7 @@ impl Claimed {
 pub(super) fn note(journal: &mut Journal, now: Now, id: &SubscriptionId, book: &mut Book, loss: Loss) {
     book.loss = Some(loss);
     journal.add(now, id, Fact::Lost { loss: Some(loss) });
-    journal.hurry();
+    journal.hurry(now, None);
 }
 
 impl OnLoss {

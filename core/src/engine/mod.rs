@@ -28,6 +28,7 @@
 //! | `capacity` | how much the ledger may hold |
 //! | `breaker` | the endpoint-wide pause |
 //! | `fairness`, `turns`, `line` | whose turn it is |
+//! | `poor` | who waits until something may be written |
 //! | `slot`, `desk`, `shared`, `journal` | what is remembered of an object, a subscription, by all, and until it is durable |
 //! | `kinds` | a value for each kind of a plan |
 //! | `folding` | when the journal is folded |
@@ -53,6 +54,7 @@ mod loss;
 mod namesake;
 mod observe;
 mod park;
+mod poor;
 mod recipe;
 mod resync;
 mod rewind;
@@ -229,8 +231,8 @@ impl Engine {
     pub fn wake_at(&self) -> Option<u64> {
         let alarm = self.shared.alarms.first().map(|(at, _)| *at);
         let fold = self.shared.folding.wake_at().filter(|_| !self.shared.draining);
-        let journal = self.shared.journal.wake_at(!self.shared.poor.is_empty());
-        [alarm, journal, fold].into_iter().flatten().min()
+        let journal = self.shared.journal.wake_at();
+        [alarm, journal, self.shared.poor.wake_at(), fold].into_iter().flatten().min()
     }
 
     /// The store has written something, and this is how its journal stands.
@@ -241,7 +243,7 @@ impl Engine {
 
     /// The fold is over; if it was not done, it is tried again.
     pub fn folded(&mut self, now: Now, done: bool, usage: Usage) {
-        self.shared.journal.spent(now, usage);
+        self.shared.journal.folded(now, usage);
         self.shared.folding.ended(now, done, usage);
     }
 

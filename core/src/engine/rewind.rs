@@ -28,7 +28,7 @@ impl Engine {
                 subscription.reconsider(shared, now, &key);
             }
         }
-        shared.journal.hurry();
+        shared.journal.hurry(now, None);
     }
 }
 

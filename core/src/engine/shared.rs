@@ -7,10 +7,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::desk::Desk;
-use super::fairness::{Gate, Ring};
+use super::fairness::Ring;
 use super::folding::Folding;
 use super::journal::Journal;
-use super::turns::Turns;
+use super::poor::Poor;
 use super::view::Ends;
 use super::{Map, Settings, Slot};
 use crate::Now;
@@ -30,8 +30,7 @@ pub(super) struct Shared {
     /// Hold a permit, and their record is durable.
     ready: VecDeque<Start>,
     pub ring: Ring,
-    /// Subscriptions that have something to declare, and nothing is left to write with.
-    pub poor: Turns<()>,
+    pub poor: Poor,
     pub alarms: BTreeSet<(u64, SubscriptionId)>,
     /// Whose view may differ, each once as long as its desk says so.
     pub changed: VecDeque<SubscriptionId>,
@@ -90,7 +89,7 @@ impl Shared {
             declaring: VecDeque::new(),
             ready: VecDeque::new(),
             ring: Ring::new(settings.caps),
-            poor: Turns::default(),
+            poor: Poor::default(),
             alarms: BTreeSet::new(),
             changed: VecDeque::new(),
             opening: BTreeSet::new(),
@@ -107,37 +106,30 @@ impl Shared {
 
     /// Adds a record of a subscription; it rides along with the next commit, at the latest a little later.
     pub fn record(&mut self, now: Now, desk: &Desk, fact: Fact) -> u64 {
-        self.journal.add(now, &desk.plan.id, fact)
+        self.journal.add_of(now, &desk.plan.namespace, &desk.plan.id, fact)
     }
 
     /// The slot's request may leave once its record, with sequence `seq`, is durable.
-    pub fn start(&mut self, desk: &Desk, key: &ObjectKey, seq: u64) {
+    pub fn start(&mut self, now: Now, desk: &Desk, key: &ObjectKey, seq: u64) {
         let start = Start { seq, subscription: desk.plan.id.clone(), object: key.clone() };
         if self.journal.is_durable(seq) || broken(Rule::WriteAhead) {
             self.ready.push_back(start);
         } else {
-            self.journal.hurry();
+            self.journal.hurry(now, Some(&desk.plan.namespace));
             self.declaring.push_back(start);
         }
     }
 
-    /// Whose turn it is. While only a few may declare something, those who have waited for that come first.
-    pub fn next_turn(&mut self) -> Option<(SubscriptionId, Option<Gate>)> {
-        if self.journal.a_few_may_declare()
-            && let Some((_, id, ())) = self.poor.next()
-        {
-            return Some((id, None));
-        }
-        self.ring.next()
-    }
-
-    /// There may be something to write with again.
+    /// Namespaces that may have something to write with again have turns again.
     pub fn refill(&mut self, now: Now) {
-        if self.journal.refilled(now) {
-            while let Some((namespace, id, ())) = self.poor.next() {
-                self.ring.enlist(&namespace, &id);
-            }
-        }
+        let Self { journal, poor, ring, .. } = self;
+        poor.release(
+            now,
+            |namespace| journal.declares_not_before(now, namespace),
+            |namespace, id| {
+                ring.enlist(namespace, id);
+            },
+        );
     }
 
     /// The next request that may leave.

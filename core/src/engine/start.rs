@@ -25,8 +25,8 @@ enum Turn {
     Nothing,
     /// Something might start, but others have all there is.
     Shut(Gate),
-    /// Something might be declared, but nothing is left to write with.
-    Poor,
+    /// Something might be declared, but nothing is left to write with before this; monotonic.
+    Poor(u64),
 }
 
 impl Engine {
@@ -34,7 +34,7 @@ impl Engine {
     pub(super) fn start_what_may(&mut self, now: Now) {
         let Self { subscriptions, shared, .. } = self;
         while !shared.draining && !shared.ring.is_full() && shared.journal.may_send(now) {
-            let Some((id, gate)) = shared.next_turn() else { return };
+            let Some((id, gate)) = shared.ring.next() else { return };
             if let Some(subscription) = subscriptions.get_mut(&id) {
                 let turn = subscription.take_turn(shared, now);
                 let namespace = &subscription.desk.plan.namespace;
@@ -42,9 +42,7 @@ impl Engine {
                     Turn::Started => shared.ring.enlist(namespace, &id),
                     Turn::Nothing => {}
                     Turn::Shut(gate) => shared.ring.wait(&gate, namespace, &id),
-                    Turn::Poor => {
-                        shared.poor.join(namespace, &id, ());
-                    }
+                    Turn::Poor(until) => shared.poor.join(namespace, &id, until),
                 }
             }
             shared.ring.turn_is_over(gate);
@@ -108,6 +106,13 @@ impl Engine {
     }
 }
 
+impl Desk {
+    /// Something may be declared, and until when there is nothing left to write with for that.
+    fn poor_until(&self, shared: &Shared, now: Now) -> Option<u64> {
+        if self.first.is_empty() { None } else { shared.journal.declares_not_before(now, &self.plan.namespace) }
+    }
+}
+
 impl Subscription {
     /// What waited for this moment stands in line now, and the next moment has its alarm.
     pub(super) fn fall_due(&mut self, shared: &mut Shared, now: Now) {
@@ -162,8 +167,9 @@ impl Subscription {
         loop {
             let desk = &mut self.desk;
             let retry = !desk.due.is_empty() && desk.retries_in_flight < late_share(limit);
-            // Without anything left to write with, only what is declared already goes on, and a few others.
-            let first = !desk.first.is_empty() && shared.journal.may_declare();
+            // Without anything left to write with, only what is declared already goes on.
+            let poor_until = desk.poor_until(shared, now);
+            let first = !desk.first.is_empty() && poor_until.is_none();
             let (lane, key) = match (first, retry) {
                 (false, true) if late_gate.is_some() => {
                     passed(Mark::LateGateShut);
@@ -172,15 +178,11 @@ impl Subscription {
                 (true, true) if late_gate.is_none() && (limit > 1 || desk.retry_turn) => (Lane::Retry, desk.due.pop()),
                 (true, _) => (Lane::First, desk.first.pop()),
                 (false, true) => (Lane::Retry, desk.due.pop()),
-                (false, false) if desk.first.is_empty() || shared.journal.may_declare() => return Turn::Nothing,
-                (false, false) => return Turn::Poor,
+                (false, false) => return poor_until.map_or(Turn::Nothing, Turn::Poor),
             };
             let Some(key) = key else { return Turn::Nothing };
             desk.retry_turn = lane == Lane::First;
             if self.begin(shared, now, &key, lane) {
-                if lane == Lane::First {
-                    shared.journal.declared();
-                }
                 return Turn::Started;
             }
         }
@@ -202,23 +204,19 @@ impl Subscription {
                     desk.next_parked()
                 }
                 1 => None,
-                _ if shared.journal.may_declare() => desk.first.pop(),
+                _ if desk.poor_until(shared, now).is_none() => desk.first.pop(),
                 _ => None,
             };
-            let first = desk.probes % 3 == 2;
             let Some(key) = key else {
                 empty += 1;
                 continue;
             };
             empty = 0;
             if self.begin(shared, now, &key, Lane::Probe) {
-                if first {
-                    shared.journal.declared();
-                }
                 return Turn::Started;
             }
         }
-        if self.desk.first.is_empty() || shared.journal.may_declare() { Turn::Nothing } else { Turn::Poor }
+        self.desk.poor_until(shared, now).map_or(Turn::Nothing, Turn::Poor)
     }
 
     /// Takes a permit for the slot and declares or sends; false if it does not need to, or may not, after all.
@@ -275,7 +273,7 @@ impl Subscription {
             Some(_) | None => declare(desk, shared, now, key, slot, change),
         };
         hold_subject(now, key, slot, change);
-        shared.start(desk, key, seq);
+        shared.start(now, desk, key, seq);
         true
     }
 }

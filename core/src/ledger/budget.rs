@@ -1,7 +1,7 @@
 //! How much may be written: so many bytes a second, with a burst to spend first.
 //!
-//! Touches nothing; the time comes in. Invariants: declarations wait when there is nothing left (but for the journal's few),
-//! acknowledgements never do and may overdraw; a ledger that writes nothing costs nothing.
+//! Touches nothing; the time comes in. Invariants: what was written is spent, even if it overdraws; a ledger that writes
+//! nothing costs nothing.
 
 use crate::proof::{Mark, passed};
 
@@ -41,11 +41,6 @@ impl Budget {
         Self { allowance, left: i128::from(allowance.burst) * 1000, at: 0 }
     }
 
-    /// The most that can be left.
-    pub fn burst(&self) -> u64 {
-        self.allowance.burst
-    }
-
     fn refill(&mut self, mono: u64) {
         let gained = i128::from(mono.saturating_sub(self.at)) * i128::from(self.allowance.rate);
         self.left = (self.left + gained).min(i128::from(self.allowance.burst) * 1000);
@@ -58,11 +53,16 @@ impl Budget {
         self.left -= i128::from(bytes) * 1000;
     }
 
-    /// Bytes that are left now; none when overdrawn.
-    pub fn left(&self, mono: u64) -> u64 {
+    /// Bytes that are left now; less than none when overdrawn.
+    pub fn balance(&self, mono: u64) -> i128 {
         let mut now = self.clone();
         now.refill(mono);
-        u64::try_from(now.left / 1000).unwrap_or(0)
+        now.left / 1000
+    }
+
+    /// Bytes that are left now; none when overdrawn.
+    pub fn left(&self, mono: u64) -> u64 {
+        u64::try_from(self.balance(mono)).unwrap_or(0)
     }
 
     /// When something will be left, monotonic; `None` if something is.
@@ -80,24 +80,27 @@ impl Budget {
 
     /// Bytes that are overdrawn.
     pub fn debt(&self, mono: u64) -> u64 {
-        let mut now = self.clone();
-        now.refill(mono);
-        u64::try_from(-now.left / 1000).unwrap_or(0)
+        u64::try_from(-self.balance(mono)).unwrap_or(0)
     }
 
-    /// How far the next commit has to be from the last, in milliseconds: nothing with most of the burst left, then more.
+    /// How far the next commit has to be from the last, in milliseconds.
     pub fn spacing(&self, mono: u64) -> u64 {
-        let (left, burst) = (self.left(mono), self.allowance.burst.max(1));
-        let (quarter, most) = (burst / 4, burst / 4 * 3);
-        if left >= most {
-            0
-        } else if left >= quarter {
-            // from nothing at three quarters to a tenth of a second at one
-            (most - left) * SPACING_AT_A_QUARTER / (most - quarter).max(1)
-        } else {
-            passed(Mark::BudgetLow);
-            LONGEST_SPACING - left * (LONGEST_SPACING - SPACING_AT_A_QUARTER) / quarter.max(1)
-        }
+        spacing(self.left(mono), self.allowance.burst)
+    }
+}
+
+/// How far commits have to be apart, in milliseconds: not at all with most of the burst left, then more.
+pub(super) fn spacing(left: u64, burst: u64) -> u64 {
+    let burst = burst.max(1);
+    let (quarter, most) = (burst / 4, burst / 4 * 3);
+    if left >= most {
+        0
+    } else if left >= quarter {
+        // from nothing at three quarters to a tenth of a second at one
+        (most - left) * SPACING_AT_A_QUARTER / (most - quarter).max(1)
+    } else {
+        passed(Mark::BudgetLow);
+        LONGEST_SPACING - left * (LONGEST_SPACING - SPACING_AT_A_QUARTER) / quarter.max(1)
     }
 }
 

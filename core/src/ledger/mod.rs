@@ -11,11 +11,13 @@
 //! | `codec` | forms as bytes, and back |
 //! | `keeper` | what is written when; claim, load, fold |
 //! | `budget` | how much may be written |
+//! | `shares` | and by whom, when it runs short |
 
 pub mod budget;
 pub mod codec;
 pub mod form;
 pub mod keeper;
+pub mod shares;
 #[cfg(test)]
 mod tests;
 

@@ -23,8 +23,8 @@ marks! {
     Declared,
     /// Nothing may be written for a while.
     BudgetEmpty,
-    /// With nothing left to write, a few may declare all the same.
-    FewDeclare,
+    /// With nothing left to write, a namespace has some of its share left.
+    ShareSpent,
     /// Little may be written: commits are far apart.
     BudgetLow,
     /// A commit waited for its distance from the one before.

@@ -1,0 +1,122 @@
+//! Who may write how much of what there is: a namespace that keeps to its share does not wait for what others used up.
+//!
+//! Touches nothing; the time comes in. Invariants:
+//!
+//! - as long as anything is left, whoever wants it may have it;
+//! - with nothing left, a namespace may overdraw what it has left of a share of its own, which it earns and saves as if it
+//!   were a [`Budget`] by itself; the more is overdrawn, the more of its share it has to have left;
+//! - with [`DEEPEST`] overdrawn nobody may, so what is written is bounded however many namespaces there are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::budget::{Allowance, Budget, spacing};
+use crate::proof::{Mark, passed};
+
+/// A namespace's own share is one of so many.
+const SHARES: u64 = 4;
+/// So many bursts may be overdrawn.
+const DEEPEST: u64 = 2;
+
+/// See the module's head.
+#[derive(Clone, Debug)]
+pub struct Shares {
+    allowance: Allowance,
+    all: Budget,
+    /// Of each namespace that has not all of its share left.
+    own: HashMap<Arc<str>, Budget, foldhash::fast::FixedState>,
+}
+
+impl Shares {
+    /// Nobody has used anything.
+    pub fn new(allowance: Allowance) -> Self {
+        Self { allowance, all: Budget::new(allowance), own: HashMap::default() }
+    }
+
+    /// What a namespace may write whatever the others do.
+    fn share(&self) -> Allowance {
+        let Allowance { rate, burst } = self.allowance;
+        Allowance { rate: rate / SHARES, burst: burst / SHARES }
+    }
+
+    /// Bytes that may be overdrawn.
+    fn deepest(&self) -> u64 {
+        self.allowance.burst.saturating_mul(DEEPEST)
+    }
+
+    /// So many bytes were written, for namespaces in these proportions; for nobody's in particular if there are none.
+    pub fn spend<'a>(&mut self, mono: u64, bytes: u64, of: impl Iterator<Item = (&'a Arc<str>, u64)> + Clone) {
+        self.all.spend(mono, bytes);
+        let whole = of.clone().map(|(_, part)| part).sum::<u64>().max(1);
+        let share = self.share();
+        for (namespace, part) in of {
+            let bytes = u64::try_from(u128::from(bytes) * u128::from(part) / u128::from(whole)).unwrap_or(u64::MAX);
+            if let Some(own) = self.own.get_mut(namespace) {
+                own.spend(mono, bytes);
+                continue;
+            }
+            // those that have saved all of it again are not worth their place
+            self.own.retain(|_, own| own.left(mono) < share.burst);
+            let mut own = Budget::new(share);
+            own.spend(mono, bytes);
+            self.own.insert(Arc::clone(namespace), own);
+        }
+    }
+
+    /// There is enough for something that can wait, such as a fold.
+    pub fn is_rich(&self, mono: u64) -> bool {
+        self.all.left(mono) >= self.allowance.burst / 4
+    }
+
+    /// When something will be left that anybody may have, monotonic; `None` if something is.
+    pub fn empty_until(&self, mono: u64) -> Option<u64> {
+        self.all.empty_until(mono)
+    }
+
+    /// What is left of a namespace's share beyond what the debt asks it to have left; negative if it is less.
+    fn spare(&self, mono: u64, namespace: &Arc<str>) -> i128 {
+        let share = i128::from(self.share().burst);
+        let left = self.own.get(namespace).map_or(share, |own| own.balance(mono));
+        left - share * i128::from(self.all.debt(mono)) / i128::from(self.deepest().max(1))
+    }
+
+    /// Until when a namespace may declare nothing, monotonic; `None` if it may. It may be a little longer.
+    pub fn waits_until(&self, mono: u64, namespace: &Arc<str>) -> Option<u64> {
+        let all = self.all.empty_until(mono)?;
+        let too_deep = self.all.debt(mono).saturating_sub(self.deepest());
+        if too_deep > 0 {
+            return Some(mono + time_for(too_deep, self.allowance.rate));
+        }
+        let spare = self.spare(mono, namespace);
+        if spare > 0 {
+            passed(Mark::ShareSpent);
+            return None;
+        }
+        let share = self.share();
+        // it earns, and less is asked of it
+        let less = u128::from(share.burst) * u128::from(self.allowance.rate) / u128::from(self.deepest().max(1));
+        let rate = share.rate.saturating_add(u64::try_from(less).unwrap_or(u64::MAX));
+        let missing = u64::try_from(1 - spare).unwrap_or(u64::MAX);
+        Some(all.min(mono + time_for(missing, rate)))
+    }
+
+    /// How far a commit that a namespace waits for has to be from the last, in milliseconds.
+    pub fn spacing(&self, mono: u64, namespace: Option<&Arc<str>>) -> u64 {
+        let all = self.all.spacing(mono);
+        match namespace {
+            Some(namespace) if all > 0 && self.all.debt(mono) <= self.deepest() => {
+                let spare = u64::try_from(self.spare(mono, namespace)).unwrap_or(0);
+                all.min(spacing(spare, self.share().burst))
+            }
+            Some(_) | None => all,
+        }
+    }
+}
+
+/// Milliseconds in which so many bytes are earned.
+fn time_for(bytes: u64, rate: u64) -> u64 {
+    bytes.saturating_mul(1_000).div_ceil(rate.max(1)).clamp(1, u64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests;

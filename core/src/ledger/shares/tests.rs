@@ -1,0 +1,122 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SMALL: Allowance = Allowance { rate: 1_000, burst: 4_000 };
+
+fn namespace(name: &str) -> Arc<str> {
+    name.into()
+}
+
+fn spend(shares: &mut Shares, mono: u64, bytes: u64, of: &[(&str, u64)]) {
+    let of: Vec<(Arc<str>, u64)> = of.iter().map(|(name, part)| (namespace(name), *part)).collect();
+    shares.spend(mono, bytes, of.iter().map(|(name, part)| (name, *part)));
+}
+
+fn waits(shares: &Shares, mono: u64, name: &str) -> Option<u64> {
+    shares.waits_until(mono, &namespace(name))
+}
+
+#[test]
+fn whoever_used_up_all_there_is_waits_and_nobody_else_does() {
+    let mut shares = Shares::new(SMALL);
+    spend(&mut shares, 0, 6_000, &[("noisy", 1)]);
+    assert_eq!(waits(&shares, 0, "quiet"), None);
+    assert_eq!(shares.spacing(0, Some(&namespace("quiet"))), 0);
+    // its own share is overdrawn by 5,000 bytes, at 250 a second; all there is by 2,000, at 1,000 a second
+    assert_eq!(waits(&shares, 0, "noisy"), Some(2_001));
+    assert_eq!(shares.spacing(0, Some(&namespace("noisy"))), 1_000);
+    assert_eq!(waits(&shares, 2_001, "noisy"), None);
+}
+
+#[test]
+fn what_is_written_for_several_is_counted_by_their_records() {
+    let mut shares = Shares::new(SMALL);
+    spend(&mut shares, 0, 4_900, &[("noisy", 48), ("quiet", 1)]);
+    assert_eq!(shares.spare(0, &namespace("quiet")), 1_000 - 100 - 112);
+    assert!(shares.spare(0, &namespace("noisy")) < 0);
+}
+
+#[test]
+fn the_more_is_overdrawn_the_more_of_its_share_a_namespace_needs_to_have_left() {
+    let mut shares = Shares::new(SMALL);
+    spend(&mut shares, 0, 500, &[("half", 1)]);
+    spend(&mut shares, 0, 6_500, &[("noisy", 1)]);
+    assert_eq!(waits(&shares, 0, "half"), None, "3,000 of 8,000 are overdrawn");
+    spend(&mut shares, 0, 2_000, &[("noisy", 1)]);
+    assert!(waits(&shares, 0, "half").is_some(), "5,000 of 8,000 are overdrawn");
+    assert_eq!(waits(&shares, 0, "quiet"), None);
+    spend(&mut shares, 0, 3_001, &[("noisy", 1)]);
+    assert_eq!(waits(&shares, 0, "quiet"), Some(1), "all that may be is overdrawn, and a byte more");
+    assert_eq!(shares.spacing(0, Some(&namespace("quiet"))), 1_000);
+}
+
+#[test]
+fn what_nobody_in_particular_wrote_is_held_against_nobody() {
+    let mut shares = Shares::new(SMALL);
+    spend(&mut shares, 0, 5_000, &[]);
+    assert_eq!((waits(&shares, 0, "any"), shares.own.len()), (None, 0));
+}
+
+#[test]
+fn a_share_that_is_whole_again_is_not_kept() {
+    let mut shares = Shares::new(SMALL);
+    for n in 0..1_000 {
+        spend(&mut shares, n * 1_000, 100, &[(&n.to_string(), 1)]);
+    }
+    assert!(shares.own.len() <= 2, "{}", shares.own.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whoever wants something writes as soon as it may: what is written is bounded whatever their number, and nobody who
+    /// waits is woken for nothing more than a few times.
+    #[test]
+    fn over_any_hour_no_more_is_declared_than_three_bursts_and_the_rate(
+        namespaces in 1_u64..40, bytes in 1_u64..1_500, eager in 1_u64..40,
+    ) {
+        let mut shares = Shares::new(SMALL);
+        let (mut written, mut mono) = (0, 0);
+        let mut wakes = 0;
+        while mono < 3_600_000 {
+            let mut next = mono + 1_000;
+            for n in 0..namespaces.min(eager) {
+                let name = n.to_string();
+                match waits(&shares, mono, &name) {
+                    None => {
+                        spend(&mut shares, mono, bytes, &[(&name, 1)]);
+                        written += bytes;
+                        next = mono + 1;
+                    }
+                    Some(until) => {
+                        prop_assert!(until > mono);
+                        wakes += 1;
+                        next = next.min(until);
+                    }
+                }
+            }
+            mono = next;
+        }
+        prop_assert!(written <= 3 * 4_000 + 3_600 * 1_000 + bytes, "{written}");
+        prop_assert!(written >= 3_600 * 900, "{written}");
+        prop_assert!(wakes <= 20 * namespaces * (written / bytes + 3_600), "{wakes}");
+    }
+
+    /// What it waits for is not said to be later than it is, but for what rounding makes of it.
+    #[test]
+    fn nobody_waits_longer_than_needed(spent in prop::collection::vec((0_u64..3, 1_u64..3_000, 0_u64..2_000), 1..20)) {
+        let mut shares = Shares::new(SMALL);
+        let mut mono = 0;
+        for (who, bytes, pause) in spent {
+            spend(&mut shares, mono, bytes, &[(&who.to_string(), 1)]);
+            mono += pause;
+        }
+        for who in ["0", "1", "2", "other"] {
+            let Some(until) = waits(&shares, mono, who) else { continue };
+            for earlier in (mono..until.saturating_sub(5)).step_by(7) {
+                prop_assert!(waits(&shares, earlier, who).is_some(), "{who} may at {earlier}, not at {until}");
+            }
+        }
+    }
+}
