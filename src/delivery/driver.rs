@@ -8,6 +8,7 @@ mod taking;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod unasked;
 
 use std::collections::{BTreeSet, HashMap};
@@ -27,6 +28,7 @@ use tokio::task::{Id, JoinError, JoinSet, yield_now};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::throttle::Throttle;
 use super::attempt::{Attempted, Courier};
 use super::endpoint::Endpoint;
 use super::metrics::Metrics;
@@ -132,6 +134,7 @@ pub struct Inputs<R> {
 pub struct Driver<S, R> {
     engine: Engine,
     backlog: Backlog,
+    throttle: Throttle,
     selection: Selection,
     endpoints: HashMap<SubscriptionId, Assignment>,
     courier: Courier,
@@ -169,6 +172,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         Ok(Self {
             engine,
             backlog: Backlog::new(taking::PART),
+            throttle: Throttle::new(Instant::now()),
             selection: Selection::new(),
             endpoints: HashMap::new(),
             courier,
@@ -211,9 +215,9 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
                 self.tell_all(now);
                 return Ok(());
             }
-            let (busy, sleep) = (self.is_busy(), self.sleep(now));
+            let sleep = self.sleep(now);
             // no sleep is shorter than a millisecond or two, in which others' requests would wait
-            let wake = async move { if busy { yield_now().await } else { tokio::time::sleep(sleep).await } };
+            let wake = async move { if sleep.is_zero() { yield_now().await } else { tokio::time::sleep(sleep).await } };
             let hears = listening && self.has_room();
             tokio::select! {
                 // what there is to hear and to take in has its part of every turn, so that it need not come first here
@@ -363,15 +367,15 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         }
     }
 
-    /// There is something to do that nothing will wake it for.
-    fn is_busy(&self) -> bool {
-        self.may_take_in() || self.may_tell()
-    }
-
+    /// How long nothing is to be done, unless something wakes it.
     fn sleep(&self, now: Now) -> Duration {
-        let engine = self.engine.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now.mono)));
+        if self.may_tell() {
+            return Duration::ZERO;
+        }
+        let engine = self.engine.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now.mono).max(1)));
         let tell = (self.engine.changed() > 0).then_some(TELL_EVERY);
-        engine.into_iter().chain(tell).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+        let take = self.until_take_in();
+        [engine, tell, take].into_iter().flatten().min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
     }
 }
 

@@ -14,7 +14,7 @@ use super::budget::{Allowance, Budget, spacing};
 use crate::proof::{Mark, passed};
 
 /// A namespace's own share is one of so many.
-const SHARES: u64 = 4;
+const SHARES: u64 = 2;
 /// So many bursts may be overdrawn.
 const DEEPEST: u64 = 2;
 
@@ -92,10 +92,10 @@ impl Shares {
             passed(Mark::ShareSpent);
             return None;
         }
-        let share = self.share();
+        let Allowance { rate, burst } = self.share();
         // it earns, and less is asked of it
-        let less = u128::from(share.burst) * u128::from(self.allowance.rate) / u128::from(self.deepest().max(1));
-        let rate = share.rate.saturating_add(u64::try_from(less).unwrap_or(u64::MAX));
+        let less = u128::from(burst) * u128::from(self.allowance.rate) / u128::from(self.deepest().max(1));
+        let rate = rate.saturating_add(u64::try_from(less).unwrap_or(u64::MAX));
         let missing = u64::try_from(1 - spare).unwrap_or(u64::MAX);
         Some(all.min(mono + time_for(missing, rate)))
     }
@@ -104,7 +104,7 @@ impl Shares {
     pub fn spacing(&self, mono: u64, namespace: Option<&Arc<str>>) -> u64 {
         let all = self.all.spacing(mono);
         match namespace {
-            Some(namespace) if all > 0 && self.all.debt(mono) <= self.deepest() => {
+            Some(namespace) if all > 0 => {
                 let spare = u64::try_from(self.spare(mono, namespace)).unwrap_or(0);
                 all.min(spacing(spare, self.share().burst))
             }

@@ -6,7 +6,8 @@
 //!   everything that was reported before it, and before everything after it;
 //! - within a source and a namespace the order is as reported, but that a newer row takes the place of an older one of the
 //!   same object that still waits; not beyond its deletion, nor beyond something there that could not be read;
-//! - a namespace's rows wait for at most one of each other namespace in turn, however many those have;
+//! - a namespace's rows wait for at most one of each other namespace in turn, however many those have, and for a part of
+//!   what is left to be shown of theirs before each, if the caller lets that be shown at all;
 //! - what is taken in ahead of others says so: see [`Next::Report::reached`];
 //! - of what came of one report a namespace shows a part in a turn, and all of it before its next report;
 //! - what came of reports and was not shown yet is bounded: beyond [`MOST_KEPT`] nothing new is taken in.
@@ -66,8 +67,10 @@ pub struct Backlog {
     sources: HashMap<Arc<SourceId>, VecDeque<Part>>,
     /// Sources whose first part is a [`Part::Whole`].
     wholes: VecDeque<Arc<SourceId>>,
-    /// Namespaces with something to take in; those without any namespace take turns as one.
+    /// Namespaces with something to take in that nothing came of yet; those without any namespace take turns as one.
     turns: VecDeque<Namespace>,
+    /// The last that came out was a part of a rest.
+    rested: bool,
     /// By namespace, the sources that have something of it in their first part.
     namespaces: HashMap<Namespace, VecDeque<Arc<SourceId>>>,
     rests: Rests,
@@ -102,6 +105,7 @@ impl Backlog {
             sources: HashMap::new(),
             wholes: VecDeque::new(),
             turns: VecDeque::new(),
+            rested: false,
             namespaces: HashMap::new(),
             rests: Rests::default(),
             turn: None,
@@ -115,6 +119,11 @@ impl Backlog {
     /// How many objects were shown to a part of those who watch them.
     pub fn partly_shown(&self) -> usize {
         self.rests.namespaces()
+    }
+
+    /// Whether anything but rests may come out next.
+    pub fn has_reports(&self) -> bool {
+        !self.turns.is_empty() && !self.only_rests() || self.wholes.iter().any(|source| self.may_take_whole(source))
     }
 
     /// How many reports wait.
@@ -179,15 +188,26 @@ impl Backlog {
         }
     }
 
-    /// What is to be taken in next.
-    pub fn pop(&mut self) -> Option<Next> {
+    /// What is to be taken in next; of rests only if they may be shown now.
+    pub fn pop(&mut self, may_rest: bool) -> Option<Next> {
         self.turn = None;
         if let Some(at) = self.wholes.iter().position(|source| self.may_take_whole(source)) {
             return self.pop_whole(at);
         }
-        // only one that concerns all sources is left waiting for what came of others' objects
-        let waits = self.wholes.iter().any(|source| self.concerns_all(source));
-        if waits || self.rests.len() >= MOST_KEPT { self.pop_rest() } else { self.pop_turn() }
+        let only_rests = self.only_rests();
+        if may_rest && (!self.rested || only_rests || self.turns.is_empty()) {
+            self.rested = true;
+            if let Some(part) = self.pop_rest() {
+                return Some(Next::Rest(part));
+            }
+        }
+        self.rested = false;
+        if only_rests { None } else { self.pop_turn() }
+    }
+
+    /// Only one that concerns all sources is left waiting for what came of others' objects.
+    fn only_rests(&self) -> bool {
+        self.rests.len() >= MOST_KEPT || self.wholes.iter().any(|source| self.concerns_all(source))
     }
 
     /// What concerns a source as a whole comes after all that came of its objects; it has no other reports before.
@@ -208,9 +228,7 @@ impl Backlog {
             return;
         };
         let rest = came_of_it.split_off(self.part);
-        if !self.has_turn(&namespace) {
-            self.turns.push_back(namespace.clone());
-        }
+        self.turns.retain(|other| *other != namespace);
         self.rests.add(namespace, source, rest);
     }
 
@@ -219,31 +237,24 @@ impl Backlog {
         if self.rests.is_empty() {
             return Vec::new();
         }
-        let taken = self.rests.take_of(subscription);
-        let Self { turns, namespaces, rests, .. } = self;
-        turns.retain(|namespace| namespaces.contains_key(namespace) || rests.has(namespace));
+        let (taken, shown) = self.rests.take_of(subscription);
+        for namespace in shown {
+            self.requeue(namespace);
+        }
         taken
     }
 
-    fn pop_rest(&mut self) -> Option<Next> {
-        for _ in 0..self.turns.len() {
-            let namespace = self.turns.pop_front()?;
-            if let Some(part) = self.rests.take(&namespace, self.part) {
-                self.requeue(namespace);
-                return Some(Next::Rest(part));
-            }
-            self.turns.push_back(namespace);
+    fn pop_rest(&mut self) -> Option<Vec<Observation>> {
+        let (part, shown) = self.rests.take(self.part)?;
+        if let Some(namespace) = shown {
+            self.requeue(namespace);
         }
-        None
+        Some(part)
     }
 
-    fn has_turn(&self, namespace: &Namespace) -> bool {
-        self.namespaces.contains_key(namespace) || self.rests.has(namespace)
-    }
-
-    /// A namespace that had its turn gets another one if it has more.
+    /// All that came of a namespace's last report was shown: its next one has a turn.
     fn requeue(&mut self, namespace: Namespace) {
-        if self.has_turn(&namespace) {
+        if self.namespaces.contains_key(&namespace) {
             self.turns.push_back(namespace);
         }
     }
@@ -270,10 +281,6 @@ impl Backlog {
 
     fn pop_turn(&mut self) -> Option<Next> {
         let namespace = self.turns.pop_front()?;
-        if let Some(part) = self.rests.take(&namespace, self.part) {
-            self.requeue(namespace);
-            return Some(Next::Rest(part));
-        }
         let sources = self.namespaces.get_mut(&namespace)?;
         let source = sources.pop_front()?;
         let Some(Part::Objects(objects)) = self.sources.get_mut(&source)?.front_mut() else { return None };
@@ -318,7 +325,7 @@ impl Backlog {
 
     /// The source has something of this namespace; whoever is queued already stays where it is.
     fn queue(&mut self, namespace: Namespace, source: &Arc<SourceId>) {
-        if !self.has_turn(&namespace) {
+        if !self.namespaces.contains_key(&namespace) && !self.rests.has(&namespace) {
             self.turns.push_back(namespace.clone());
         }
         let sources = self.namespaces.entry(namespace).or_default();

@@ -1,11 +1,16 @@
 //! What the watches report waits here until the engine's turn, and is taken in by parts.
 //!
 //! Touches the engine only. Invariants: what waits is bounded, by number and by weight, and so is what came of it and is
-//! still to be shown; no part is so large that others' requests wait for it.
+//! still to be shown; no part is so large that others' requests wait for it; objects that more than [`PART`] subscriptions
+//! watch take no more than a part of all the time, however often they change.
+
+use std::time::Duration;
 
 use changehook_core::Now;
 use changehook_core::object::{SourceEvent, SourceId};
 use changehook_core::select::{Next, Observation, Sighted};
+
+use tokio::time::Instant;
 
 use super::{Driver, SIGHTINGS_AT_ONCE, Sighting, UNWRITTEN};
 use crate::ledger::LedgerStore;
@@ -40,21 +45,30 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         self.backlog.len() < BACKLOG && self.backlog.bytes() < BACKLOG_BYTES
     }
 
-    /// Whether something that waits may be taken in.
-    pub(super) fn may_take_in(&self) -> bool {
-        !self.backlog.is_empty() && self.engine.unwritten() < UNWRITTEN
+    /// How long it takes until something that waits may be taken in; `None` if nothing waits, or a commit comes first.
+    pub(super) fn until_take_in(&self) -> Option<Duration> {
+        if self.backlog.is_empty() || self.engine.unwritten() >= UNWRITTEN {
+            return None;
+        }
+        Some(if self.backlog.has_reports() { Duration::ZERO } else { self.throttle.wait(Instant::now()) })
     }
 
     /// Takes in a part of what waits.
     pub(super) fn take_in(&mut self) {
         let (mut taken, mut seen) = (0, 0);
+        let mut at = Instant::now();
         while taken < TAKEN_AT_ONCE
             && seen < SEEN_AT_ONCE
-            && self.may_take_in()
-            && let Some(next) = self.backlog.pop()
+            && self.engine.unwritten() < UNWRITTEN
+            && let Some(next) = self.backlog.pop(self.throttle.wait(at).is_zero())
         {
+            let is_rest = matches!(next, Next::Rest(_));
             taken += 1;
             seen += self.take(next);
+            let started = std::mem::replace(&mut at, Instant::now());
+            if is_rest {
+                self.throttle.used(at, at - started);
+            }
         }
     }
 

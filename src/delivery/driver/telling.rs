@@ -16,8 +16,10 @@ use crate::ledger::{LedgerError, LedgerStore};
 
 /// How often the Secrets of subscriptions with something parked are read again.
 const RECHECK_EVERY: Duration = Duration::from_secs(30);
-/// How many views are taken before the engine's next turn.
+/// How many views are taken before the engine's next turn,
 const VIEWS_AT_ONCE: usize = 64;
+/// and how many at most between one time that views are told and the next: whose turn did not come has it then.
+const VIEWS_A_TIME: usize = 1_000;
 
 impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
     /// Tells what changed, at most so often, and a part of it in a turn: there may be thousands.
@@ -27,7 +29,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         if now.mono.saturating_sub(self.told_at) >= TELL_EVERY.as_millis() as u64 {
             self.told_at = now.mono;
             if self.untold == 0 {
-                self.untold = self.engine.changed();
+                self.untold = self.engine.changed().min(VIEWS_A_TIME);
             }
             self.recheck(now);
             self.show_numbers();

@@ -1,3 +1,5 @@
+//! Who waits, for how long, and what is written in all.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -23,7 +25,7 @@ fn whoever_used_up_all_there_is_waits_and_nobody_else_does() {
     spend(&mut shares, 0, 6_000, &[("noisy", 1)]);
     assert_eq!(waits(&shares, 0, "quiet"), None);
     assert_eq!(shares.spacing(0, Some(&namespace("quiet"))), 0);
-    // its own share is overdrawn by 5,000 bytes, at 250 a second; all there is by 2,000, at 1,000 a second
+    // its own share is overdrawn by 4,000 bytes, at 500 a second; all there is by 2,000, at 1,000 a second
     assert_eq!(waits(&shares, 0, "noisy"), Some(2_001));
     assert_eq!(shares.spacing(0, Some(&namespace("noisy"))), 1_000);
     assert_eq!(waits(&shares, 2_001, "noisy"), None);
@@ -33,15 +35,15 @@ fn whoever_used_up_all_there_is_waits_and_nobody_else_does() {
 fn what_is_written_for_several_is_counted_by_their_records() {
     let mut shares = Shares::new(SMALL);
     spend(&mut shares, 0, 4_900, &[("noisy", 48), ("quiet", 1)]);
-    assert_eq!(shares.spare(0, &namespace("quiet")), 1_000 - 100 - 112);
+    assert_eq!(shares.spare(0, &namespace("quiet")), 2_000 - 100 - 225);
     assert!(shares.spare(0, &namespace("noisy")) < 0);
 }
 
 #[test]
 fn the_more_is_overdrawn_the_more_of_its_share_a_namespace_needs_to_have_left() {
     let mut shares = Shares::new(SMALL);
-    spend(&mut shares, 0, 500, &[("half", 1)]);
-    spend(&mut shares, 0, 6_500, &[("noisy", 1)]);
+    spend(&mut shares, 0, 1_000, &[("half", 1)]);
+    spend(&mut shares, 0, 6_000, &[("noisy", 1)]);
     assert_eq!(waits(&shares, 0, "half"), None, "3,000 of 8,000 are overdrawn");
     spend(&mut shares, 0, 2_000, &[("noisy", 1)]);
     assert!(waits(&shares, 0, "half").is_some(), "5,000 of 8,000 are overdrawn");

@@ -1,6 +1,6 @@
 //! What came of reports and was not shown yet: of each namespace what came of one.
 //!
-//! Touches nothing. Invariant: a namespace has a rest only while something of it is left.
+//! Touches nothing. Invariants: a namespace has a rest only while something of it is left; those that have one take turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::select::Observation;
 #[derive(Debug, Default)]
 pub(super) struct Rests {
     namespaces: HashMap<Namespace, Rest>,
+    turns: VecDeque<Namespace>,
     /// Whose reports they came of, and how many there are of each.
     sources: HashMap<Arc<SourceId>, usize>,
     len: usize,
@@ -51,26 +52,31 @@ impl Rests {
     pub(super) fn add(&mut self, namespace: Namespace, source: Arc<SourceId>, observations: Vec<Observation>) {
         self.len += observations.len();
         *self.sources.entry(Arc::clone(&source)).or_default() += 1;
+        self.turns.push_back(namespace.clone());
         self.namespaces.insert(namespace, Rest { source, observations: observations.into() });
     }
 
-    /// The first so many of a namespace's.
-    pub(super) fn take(&mut self, namespace: &Namespace, most: usize) -> Option<Vec<Observation>> {
-        let Rest { source, observations } = self.namespaces.get_mut(namespace)?;
+    /// The first so many of a namespace's whose turn it is; and the namespace, if that was all of it.
+    pub(super) fn take(&mut self, most: usize) -> Option<(Vec<Observation>, Option<Namespace>)> {
+        let namespace = self.turns.pop_front()?;
+        let Rest { source, observations } = self.namespaces.get_mut(&namespace)?;
         let part: Vec<Observation> = observations.drain(..observations.len().min(most)).collect();
         self.len -= part.len();
-        if observations.is_empty() {
-            forget(&mut self.sources, source);
-            self.namespaces.remove(namespace);
+        if !observations.is_empty() {
+            self.turns.push_back(namespace);
+            return Some((part, None));
         }
-        Some(part)
+        forget(&mut self.sources, source);
+        self.namespaces.remove(&namespace);
+        Some((part, Some(namespace)))
     }
 
-    /// All that are one subscription's.
-    pub(super) fn take_of(&mut self, subscription: &SubscriptionId) -> Vec<Observation> {
-        let mut taken = Vec::new();
-        let Self { namespaces, sources, len } = self;
-        namespaces.retain(|_, Rest { source, observations }| {
+    /// All that are one subscription's; and the namespaces of which nothing is left with that.
+    pub(super) fn take_of(&mut self, subscription: &SubscriptionId) -> (Vec<Observation>, Vec<Namespace>) {
+        let (mut taken, mut shown) = (Vec::new(), Vec::new());
+        let Self { namespaces, turns, sources, len } = self;
+        turns.retain(|namespace| {
+            let Some(Rest { source, observations }) = namespaces.get_mut(namespace) else { return false };
             let before = observations.len();
             for _ in 0..before {
                 match observations.pop_front() {
@@ -82,10 +88,13 @@ impl Rests {
             *len -= before - observations.len();
             if observations.is_empty() {
                 forget(sources, source);
+                namespaces.remove(namespace);
+                shown.push(namespace.clone());
+                return false;
             }
-            !observations.is_empty()
+            true
         });
-        taken
+        (taken, shown)
     }
 }
 

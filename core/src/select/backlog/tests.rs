@@ -48,7 +48,7 @@ fn backlog(events: impl IntoIterator<Item = SourceEvent>) -> Backlog {
 /// What comes out, and up to where the source is complete with it, in a form short enough to compare.
 fn rest(backlog: &mut Backlog) -> Vec<String> {
     let mut all = Vec::new();
-    while let Some(next) = backlog.pop() {
+    while let Some(next) = backlog.pop(true) {
         let (seen, reached) = match next {
             Next::Report { source: _, seen, reached } => (seen, reached),
             Next::Rest(part) => {
@@ -155,7 +155,7 @@ fn fan(subscriptions: usize) -> Vec<Observation> {
 
 /// Takes in the first that waits, which comes to so many subscriptions; gives how many of them were shown it at once.
 fn take(backlog: &mut Backlog, subscriptions: usize) -> usize {
-    assert!(matches!(backlog.pop(), Some(Next::Report { .. })));
+    assert!(matches!(backlog.pop(false), Some(Next::Report { .. })));
     let mut came_of_it = fan(subscriptions);
     backlog.keep(&mut came_of_it);
     came_of_it.len()
@@ -173,6 +173,27 @@ fn a_quiet_namespace_waits_for_a_part_of_those_who_are_shown_a_noisy_ones_row() 
 }
 
 #[test]
+fn where_rests_may_not_be_shown_only_what_has_to_come_after_them_waits() {
+    let mut backlog = backlog([row("noisy", "n", 1)]);
+    take(&mut backlog, 5);
+    for event in [row("noisy", "n", 2), row("quiet", "q", 3), ended(4)] {
+        backlog.push(&source(), Sighted::Event(event));
+    }
+    assert!(backlog.has_reports());
+    assert_eq!(take(&mut backlog, 1), 1, "q");
+    assert!(!backlog.has_reports() && backlog.pop(false).is_none());
+    assert_eq!(rest(&mut backlog), ["s2+s3", "s4", "n 2 =3", "listed 4 =4"]);
+}
+
+#[test]
+fn who_has_something_left_to_be_shown_takes_turns_however_many_have_not() {
+    let rows = (0..50).map(|n| row(&format!("n{n}"), "u", n + 1));
+    let mut backlog = backlog(rows);
+    assert_eq!((take(&mut backlog, 5), take(&mut backlog, 5)), (2, 2));
+    assert_eq!(rest(&mut backlog)[..8], ["s2+s3", "u 3 =3", "s2+s3", "u 4 =4", "s4", "u 5 =5", "s4", "u 6 =6"]);
+}
+
+#[test]
 fn what_concerns_all_of_a_source_waits_for_all_that_came_of_its_objects() {
     let mut backlog = backlog([row("a", "u", 1), row("b", "v", 2)]);
     assert_eq!((take(&mut backlog, 5), take(&mut backlog, 3)), (2, 2));
@@ -185,7 +206,7 @@ fn what_concerns_all_of_a_source_waits_for_all_that_came_of_its_objects() {
 #[test]
 fn what_comes_of_a_list_as_a_whole_is_shown_at_once() {
     let mut backlog = backlog([row("a", "u", 1), ended(2)]);
-    assert!(backlog.pop().is_some());
+    assert!(backlog.pop(true).is_some());
     assert_eq!(take(&mut backlog, 5), 5);
     assert!(backlog.is_empty());
 }
@@ -227,7 +248,7 @@ fn what_is_kept_is_bounded() {
     let rows = (0..namespaces).map(|n| row(&format!("n{n}"), &format!("u{n}"), n + 1));
     let mut backlog = backlog(rows);
     let mut most = 0;
-    while let Some(next) = backlog.pop() {
+    while let Some(next) = backlog.pop(true) {
         if let Next::Report { .. } = next {
             backlog.keep(&mut fan(MOST_KEPT / 2));
         }

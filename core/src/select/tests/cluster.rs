@@ -140,7 +140,7 @@ impl Cluster {
 
     fn take(&mut self, reports: usize) {
         for _ in 0..reports {
-            let Some(next) = self.backlog.pop() else {
+            let Some(next) = self.backlog.pop(true) else {
                 assert_eq!((self.backlog.len(), self.backlog.bytes()), (0, 0));
                 return;
             };

@@ -80,6 +80,11 @@ impl Bench {
         SourceEvent::Upsert(Arc::new(row(&Arc::new(self.source.gvk.clone()), &object).unwrap()))
     }
 
+    /// There is something to do that nothing will wake it for.
+    pub(super) fn is_busy(&self) -> bool {
+        self.driver.may_tell() || self.driver.until_take_in().is_some()
+    }
+
     /// The kind is installed, and has one object.
     pub(super) fn sees_one(&mut self, rv: u64) {
         self.sees(SourceEvent::ListStarted);
