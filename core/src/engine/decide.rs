@@ -42,7 +42,7 @@ impl Desk {
             return Verdict::Hold;
         }
         let mark = match self.baselines.get(&key.kind) {
-            Some(Baseline::Waiting { .. }) => {
+            Some(Baseline::Waiting { .. } | Baseline::Listed { .. }) => {
                 passed(Mark::BaselineWaits);
                 return Verdict::Hold;
             }

@@ -212,6 +212,7 @@ impl Engine {
                 shared.mark_changed(desk);
             }
         }
+        self.open_what_may(now);
         self.shared.refill(now);
         loop {
             self.start_what_may(now);
@@ -232,7 +233,8 @@ impl Engine {
         let alarm = self.shared.alarms.first().map(|(at, _)| *at);
         let fold = self.shared.folding.wake_at().filter(|_| !self.shared.draining);
         let journal = self.shared.journal.wake_at();
-        [alarm, journal, self.shared.poor.wake_at(), fold].into_iter().flatten().min()
+        let unopened = self.shared.unopened.wake_at().filter(|_| !self.shared.draining);
+        [alarm, journal, self.shared.poor.wake_at(), unopened, fold].into_iter().flatten().min()
     }
 
     /// The store has written something, and this is how its journal stands.
