@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::breaker::BreakerState;
 use super::decide::Verdict;
-use super::desk::Baseline;
 use super::slot::{Lane, Phase, Room, Slot};
 use super::{Engine, ObjectKey, Subscription};
 use crate::outcome::Class;
@@ -26,11 +25,6 @@ impl Engine {
             subscription.audit_counts(&mut find);
             subscription.audit_slots(&mut find);
             self.audit_progress(id, subscription, &mut find);
-            let mut baselines = subscription.desk.baselines.values();
-            let listed = baselines.any(|baseline| matches!(baseline, Baseline::Listed { .. }));
-            if listed && !self.shared.unopened.has(id) {
-                find("a baseline was listed, and nobody opens it".to_owned());
-            }
             for permit in subscription.slots.values().filter_map(|slot| slot.permit.as_ref()) {
                 let (all, late) = hosts.entry(Arc::clone(&permit.host)).or_default();
                 *all += 1;

@@ -2,8 +2,7 @@
 //! says of objects that only the ledger knows.
 //!
 //! Touches nothing. Invariants: while a baseline is open nothing of its subscription is declared; once it is closed it
-//! adopts nothing; it closes only when every adopted entry is durable. One that adopts is opened only when there is
-//! something to write with for its namespace.
+//! adopts nothing; it closes only when every adopted entry is durable.
 
 use std::sync::Arc;
 
@@ -98,68 +97,32 @@ impl Engine {
         let Some(subscription) = self.subscriptions.get_mut(id) else { return };
         let gone = subscription.find_gone(now, kind, absent_as_of);
         subscription.desk.note_listed(now, kind);
-        let desk = &mut subscription.desk;
-        let waited = match desk.baselines.get_key_value(kind).map(|(kind, at)| (Arc::clone(kind), *at)) {
+        let keys = match subscription.desk.baselines.get_key_value(kind).map(|(kind, at)| (Arc::clone(kind), *at)) {
             Some((kind, Baseline::Waiting { mark })) => {
                 passed(if mark.is_some() { Passed::MarkKept } else { Passed::MarkSet });
-                Some((kind, mark))
+                let shown =
+                    subscription.slots.iter().filter(|(key, _)| key.kind == kind).filter_map(|(_, slot)| {
+                        if let Shown::Selected { rv, .. } = slot.shown { Some(rv) } else { None }
+                    });
+                // A row may be newer than the list; it was there before the baseline was set all the same. With zero
+                // nothing is adopted: what exists is told.
+                let mark = mark.unwrap_or_else(|| shown.max().unwrap_or(0).max(rv));
+                let fact = Fact::Mark { kind: Arc::clone(&kind), rv: mark, open: true };
+                let closes_at_seq = if broken(Rule::MarkComesFirst) {
+                    self.shared.journal.durable()
+                } else {
+                    self.shared.record(now, &subscription.desk, fact)
+                };
+                let open = Baseline::Open { mark, closes_at_seq };
+                subscription.desk.baselines.insert(Arc::clone(&kind), open);
+                self.shared.journal.hurry(now, Some(&subscription.desk.plan.namespace));
+                self.shared.opening.insert(id.clone());
+                subscription.slots.keys().filter(|key| key.kind == kind).cloned().collect()
             }
-            Some((kind, Baseline::Listed { mark, .. })) => Some((kind, mark)),
-            Some((_, Baseline::Open { .. } | Baseline::Closed)) | None => None,
+            Some((_, Baseline::Open { .. } | Baseline::Closed)) | None => gone,
         };
-        if let Some((kind, mark)) = waited {
-            desk.baselines.insert(kind, Baseline::Listed { mark, rv });
-        }
-        for key in gone {
-            subscription.reconsider(&mut self.shared, now, &key);
-        }
-        self.open_listed(now, id);
-    }
-
-    /// Baselines that were listed are opened where there is something to write with again.
-    pub(super) fn open_what_may(&mut self, now: Now) {
-        let Shared { journal, unopened, draining, .. } = &mut self.shared;
-        if *draining {
-            return;
-        }
-        let mut released = Vec::new();
-        unopened.release(now, |namespace| journal.adopts_not_before(now, namespace), |_, id| released.push(id.clone()));
-        for id in released {
-            self.open_listed(now, &id);
-        }
-    }
-
-    /// Opens the subscription's baselines that were listed, if what they adopt may be written now: it may be a lot.
-    fn open_listed(&mut self, now: Now, id: &SubscriptionId) {
-        let Self { subscriptions, shared, .. } = self;
-        let Some(subscription) = subscriptions.get_mut(id) else { return };
-        let mut keys = Vec::new();
-        let Subscription { slots, desk } = subscription;
-        for (kind, mark, rv) in desk.listed_baselines() {
-            if mark != Some(0)
-                && let Some(until) = shared.journal.adopts_not_before(now, &desk.plan.namespace)
-            {
-                passed(Passed::OpensLater);
-                shared.unopened.join(&desk.plan.namespace, id, until);
-                continue;
-            }
-            let shown = slots
-                .iter()
-                .filter(|(key, _)| key.kind == kind)
-                .filter_map(|(_, slot)| if let Shown::Selected { rv, .. } = slot.shown { Some(rv) } else { None });
-            // A row may be newer than the list; it was there before the baseline was set all the same. With zero
-            // nothing is adopted: what exists is told.
-            let mark = mark.unwrap_or_else(|| shown.max().unwrap_or(0).max(rv));
-            let fact = Fact::Mark { kind: Arc::clone(&kind), rv: mark, open: true };
-            let closes_at_seq =
-                if broken(Rule::MarkComesFirst) { shared.journal.durable() } else { shared.record(now, desk, fact) };
-            desk.baselines.insert(Arc::clone(&kind), Baseline::Open { mark, closes_at_seq });
-            shared.journal.hurry(now, Some(&desk.plan.namespace));
-            shared.opening.insert(id.clone());
-            keys.extend(slots.keys().filter(|key| key.kind == kind).cloned());
-        }
         for key in keys {
-            subscription.reconsider(shared, now, &key);
+            subscription.reconsider(&mut self.shared, now, &key);
         }
     }
 
@@ -205,15 +168,6 @@ impl Baseline {
 }
 
 impl Desk {
-    /// The kinds whose baseline was listed and is not open yet, its mark if it has one, and the list's version.
-    fn listed_baselines(&mut self) -> Vec<(Arc<GroupKind>, Option<u64>, u64)> {
-        let listed = |(kind, baseline): (&Arc<GroupKind>, &mut Baseline)| match *baseline {
-            Baseline::Listed { mark, rv } => Some((Arc::clone(kind), mark, rv)),
-            Baseline::Waiting { .. } | Baseline::Open { .. } | Baseline::Closed => None,
-        };
-        self.baselines.iter_mut().filter_map(listed).collect()
-    }
-
     /// A list of the kind is complete.
     fn note_listed(&mut self, now: Now, kind: &GroupKind) {
         if let Some((kind, _)) = self.baselines.get_key_value(kind)

@@ -42,7 +42,7 @@ impl Desk {
             return Verdict::Hold;
         }
         let mark = match self.baselines.get(&key.kind) {
-            Some(Baseline::Waiting { .. } | Baseline::Listed { .. }) => {
+            Some(Baseline::Waiting { .. }) => {
                 passed(Mark::BaselineWaits);
                 return Verdict::Hold;
             }

@@ -28,8 +28,6 @@ pub(super) enum Baseline {
     /// The first complete list is still to come. What is in it is adopted up to `mark`, or all of it without one; with
     /// zero nothing is.
     Waiting { mark: Option<u64> },
-    /// A list of this version was complete; what is there is adopted when that may be written.
-    Listed { mark: Option<u64>, rv: u64 },
     /// Rows up to `mark` are being adopted, none if it is zero; nothing of the subscription is declared.
     Open { mark: u64, closes_at_seq: u64 },
     /// Nothing is adopted any more.

@@ -208,7 +208,7 @@ impl Subscription {
         // Before this leader has seen a list that could read everything, what is newly selected cannot be told from what
         // was owed all along; and what is to be told as it is listed is told.
         let owed_is_known = match baseline {
-            Baseline::Waiting { mark } | Baseline::Listed { mark, rv: _ } => mark.is_none(),
+            Baseline::Waiting { mark } => mark.is_none(),
             Baseline::Open { .. } | Baseline::Closed => self.desk.whole.contains(&kind),
         };
         passed(if owed_is_known { Passed::AdoptedAnew } else { Passed::EditedUnlisted });
@@ -223,12 +223,8 @@ impl Subscription {
     fn adopt_no_more(&mut self, shared: &mut Shared, now: Now, kind: Arc<GroupKind>, baseline: Baseline) {
         passed(Passed::ToldAnew);
         match baseline {
-            Baseline::Waiting { mark: None | Some(0) }
-            | Baseline::Listed { mark: None | Some(0), rv: _ }
-            | Baseline::Closed => {}
-            Baseline::Waiting { mark: Some(_) } | Baseline::Listed { mark: Some(_), rv: _ } => {
-                self.begin_baseline(shared, now, kind, Existing::Notify);
-            }
+            Baseline::Waiting { mark: None | Some(0) } | Baseline::Closed => {}
+            Baseline::Waiting { mark: Some(_) } => self.begin_baseline(shared, now, kind, Existing::Notify),
             Baseline::Open { closes_at_seq, .. } => {
                 shared.record(now, &self.desk, Fact::Mark { kind: Arc::clone(&kind), rv: 0, open: true });
                 self.desk.baselines.insert(kind, Baseline::Open { mark: 0, closes_at_seq });

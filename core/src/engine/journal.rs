@@ -15,10 +15,6 @@ use crate::object::SourceId;
 use crate::plan::SubscriptionId;
 use crate::proof::{Mark, Rule, broken, passed};
 
-/// With so many records that wait, no baseline is opened
-const ADOPTED_ONTO: usize = 5_000;
-/// for so long, in milliseconds; then it is looked at again.
-const ADOPTED_APART: u64 = 50;
 /// Sources whose versions are kept.
 const SOURCES: usize = 128;
 
@@ -182,12 +178,6 @@ impl Journal {
     /// Until when there is nothing left to write with for a first attempt of this namespace's, monotonic; `None` if there is.
     pub fn declares_not_before(&self, now: Now, namespace: &Arc<str>) -> Option<u64> {
         self.shares.waits_until(now.mono, namespace)
-    }
-
-    /// The same for what a baseline adopts, which may be a lot: it is not added to a lot that waits already.
-    pub fn adopts_not_before(&self, now: Now, namespace: &Arc<str>) -> Option<u64> {
-        let full = self.records.len() >= ADOPTED_ONTO;
-        self.declares_not_before(now, namespace).or(full.then_some(now.mono + ADOPTED_APART))
     }
 
     /// Records that wait to be written.

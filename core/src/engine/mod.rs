@@ -212,7 +212,6 @@ impl Engine {
                 shared.mark_changed(desk);
             }
         }
-        self.open_what_may(now);
         self.shared.refill(now);
         loop {
             self.start_what_may(now);
@@ -233,8 +232,7 @@ impl Engine {
         let alarm = self.shared.alarms.first().map(|(at, _)| *at);
         let fold = self.shared.folding.wake_at().filter(|_| !self.shared.draining);
         let journal = self.shared.journal.wake_at();
-        let unopened = self.shared.unopened.wake_at().filter(|_| !self.shared.draining);
-        [alarm, journal, self.shared.poor.wake_at(), unopened, fold].into_iter().flatten().min()
+        [alarm, journal, self.shared.poor.wake_at(), fold].into_iter().flatten().min()
     }
 
     /// The store has written something, and this is how its journal stands.

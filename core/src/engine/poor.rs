@@ -1,7 +1,7 @@
-//! Subscriptions that have something to declare, or to adopt, while nothing is left to write with for their namespace.
+//! Subscriptions that have something to declare while nothing is left to write with for their namespace.
 //!
 //! Touches nothing. Invariants: a subscription is in here at most once; there is a moment at which each namespace in here is
-//! looked at again, no later than there may be something.
+//! looked at again, no later than it may declare something.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

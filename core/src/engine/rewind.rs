@@ -56,7 +56,7 @@ impl Subscription {
         desk.recounted = desk.baselines.keys().cloned().collect();
         for (_, baseline) in desk.baselines.iter_mut() {
             match baseline {
-                Baseline::Waiting { .. } | Baseline::Listed { .. } => *baseline = Baseline::Waiting { mark: Some(0) },
+                Baseline::Waiting { mark } => *mark = Some(0),
                 Baseline::Open { mark, .. } => *mark = 0,
                 Baseline::Closed => {}
             }

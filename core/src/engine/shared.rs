@@ -31,8 +31,6 @@ pub(super) struct Shared {
     ready: VecDeque<Start>,
     pub ring: Ring,
     pub poor: Poor,
-    /// Subscriptions with a baseline that was listed, and nothing is left to write with for what it adopts.
-    pub unopened: Poor,
     pub alarms: BTreeSet<(u64, SubscriptionId)>,
     /// Whose view may differ, each once as long as its desk says so.
     pub changed: VecDeque<SubscriptionId>,
@@ -92,7 +90,6 @@ impl Shared {
             ready: VecDeque::new(),
             ring: Ring::new(settings.caps),
             poor: Poor::default(),
-            unopened: Poor::default(),
             alarms: BTreeSet::new(),
             changed: VecDeque::new(),
             opening: BTreeSet::new(),

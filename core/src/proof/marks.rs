@@ -25,8 +25,6 @@ marks! {
     BudgetEmpty,
     /// With nothing left to write, a namespace has some of its share left.
     ShareSpent,
-    /// A baseline was listed, and what it adopts cannot be written yet.
-    OpensLater,
     /// Little may be written: commits are far apart.
     BudgetLow,
     /// A commit waited for its distance from the one before.

@@ -6,7 +6,7 @@ use changehook_core::ledger::Usage;
 use changehook_core::ledger::budget::Allowance;
 use changehook_core::plan::Plan;
 
-use crate::rig::{Rig, S, config_map, ok, plan, status};
+use crate::rig::{Rig, S, ok, plan, status};
 
 /// One commit a second is all there is.
 fn poor(bytes: u64) -> Rig {
@@ -79,51 +79,6 @@ fn whoever_used_up_what_may_be_written_waits_and_others_neither_wait_nor_keep_a_
     for uid in ["a", "b"] {
         assert!(matches!(told(uid)[..], [50_000..51_000]), "{uid} at {:?}", told(uid));
     }
-}
-
-#[test]
-fn what_exists_for_new_subscriptions_of_whoever_used_up_what_may_be_written_is_adopted_later_and_told_never() {
-    let mut rig = used_up();
-    let since = rig.now.mono;
-    for (namespace, id) in [("noisy", "third"), ("quiet", "fourth")] {
-        rig.assign(Plan { namespace: namespace.into(), host: id.into(), ..plan(id) });
-        rig.show_to(id, &format!("old-{id}"), 1);
-        rig.synced(id, &config_map());
-    }
-    let live = |rig: &Rig, id: &str| rig.view_of(id).live;
-    rig.run_for(1_000);
-    assert_eq!((live(&rig, "third"), live(&rig, "fourth")), (false, true));
-    // while it waits something changes, and something new comes: that was there before the baseline
-    rig.show_to("third", "old-third", 2);
-    rig.show_to("third", "new", 1);
-    rig.run_for(48_000);
-    assert!(!live(&rig, "third"), "50,000 bytes at 1,000 a second");
-    rig.run_for(3_000);
-    assert!(live(&rig, "third"));
-    rig.show_to("third", "newest", 1);
-    rig.run_for(100_000);
-    let told: Vec<&str> = rig.sent.iter().filter(|sent| sent.at > since).map(|sent| &*sent.uid).collect();
-    assert_eq!(told, ["newest"]);
-}
-
-#[test]
-fn what_exists_for_many_subscriptions_is_adopted_some_of_them_at_a_time() {
-    let mut rig = Rig::empty(Settings::default());
-    rig.commits_at_once = false;
-    let ids: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
-    let mut most = 0;
-    for id in &ids {
-        rig.assign(plan(id));
-        rig.show_many(id, 1_000);
-        rig.synced(id, &config_map());
-        most = most.max(rig.engine.unwritten());
-    }
-    assert!((5_000..7_000).contains(&most), "{most}");
-    rig.commits_at_once = true;
-    rig.commit();
-    rig.run_for(5_000);
-    assert!(ids.iter().all(|id| rig.view_of(id).live));
-    assert_eq!(rig.sent.len(), 0);
 }
 
 #[test]

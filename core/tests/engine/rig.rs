@@ -246,18 +246,6 @@ impl Rig {
         self.show_named(id, uid, uid, content);
     }
 
-    /// So many objects at once.
-    pub fn show_many(&mut self, id: &str, count: usize) {
-        for n in 0..count {
-            let uid = format!("{id}/{n}");
-            let seen = Seen::Selected(self.row(&config_map(), &uid, &uid, 1));
-            let object = ObjectKey { kind: Arc::new(config_map().group_kind()), uid: uid.into() };
-            let subscription = SubscriptionId { uid: id.into() };
-            self.engine.observe(self.now, Observation { subscription, object, seen, by: ObservedBy::Watch });
-        }
-        self.poll();
-    }
-
     pub fn show_named(&mut self, id: &str, uid: &str, name: &str, content: u8) {
         let row = self.row(&config_map(), uid, name, content);
         self.see(id, &config_map(), uid, Seen::Selected(row));
