@@ -38,7 +38,7 @@ impl Kubernetes {
                 left.append(&mut created);
             }
         }
-        let garbage = {
+        let (garbage, usage) = {
             let mut state = self.state.lock().await;
             let state = state.as_mut().ok_or(LedgerError::NotLeader)?;
             state.bytes += written;
@@ -46,7 +46,8 @@ impl Kubernetes {
                 let writes = state.keeper.prepare(Vec::new(), None, Some(folded));
                 self.carry_out(state, writes).await?;
             }
-            std::mem::take(&mut state.garbage)
+            // before the lock is released: what is counted with a commit is held against whom it was for
+            (std::mem::take(&mut state.garbage), self.usage(state))
         };
         // Not under the lock: there may be many, and commits must not wait for them.
         left.extend(delete(&self.objects, &*self.is_leader, garbage).await);
@@ -54,7 +55,7 @@ impl Kubernetes {
         let state = state.as_mut().ok_or(LedgerError::NotLeader)?;
         state.garbage.extend(left);
         self.metrics.folded(done);
-        Ok(FoldEnd { done, usage: self.usage(state) })
+        Ok(FoldEnd { done, usage })
     }
 
     /// `None` if the API server did not play along.

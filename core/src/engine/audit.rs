@@ -52,6 +52,9 @@ impl Engine {
         if crowded.map(|(id, _)| id.clone()).collect::<BTreeSet<_>>() != self.shared.crowded {
             findings.push(format!("{:?} await room, which is not so", self.shared.crowded));
         }
+        if let Some(id) = self.shared.poor.ids().find(|id| !self.subscriptions.contains_key(*id)) {
+            findings.push(format!("{} waits for something to write with, and is gone", id.uid));
+        }
         let changed = self.subscriptions.iter().filter(|(_, subscription)| subscription.desk.changed).map(|(id, _)| id);
         let changed: BTreeSet<&SubscriptionId> = changed.collect();
         if changed != self.shared.changed.iter().collect() || changed.len() != self.shared.changed.len() {
@@ -84,8 +87,9 @@ impl Engine {
             BreakerState::Closed | BreakerState::HalfOpen { .. } => !desk.first.is_empty() || !desk.due.is_empty(),
         };
         let stopped = desk.is_silent() || self.shared.waits_for_predecessors(desk) || self.shared.draining;
-        let looked_at =
-            self.shared.ring.will_look_at(&desk.plan.host, id) || self.shared.poor.has(id) || desk.alarm.is_some();
+        let looked_at = self.shared.ring.will_look_at(&desk.plan.host, id)
+            || self.shared.poor.will_look_at(id)
+            || desk.alarm.is_some();
         // A probe's candidates may all be held or blocked; they are looked at when they are not.
         let stuck = startable && !stopped && desk.in_flight == 0 && !looked_at && subscription.may_start_any();
         if stuck {

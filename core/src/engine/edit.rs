@@ -119,7 +119,9 @@ impl Engine {
         if subscription.desk.changed {
             shared.changed.retain(|other| other != id);
         }
-        shared.journal.add(now, id, Fact::Forget);
+        let Plan { namespace, .. } = &subscription.desk.plan;
+        shared.poor.leave(namespace, id);
+        shared.journal.add_of(now, namespace, id, Fact::Forget);
     }
 }
 

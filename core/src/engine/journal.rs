@@ -4,12 +4,12 @@
 //! durable; a record that somebody waits for goes as soon as the budget lets commits follow each other, the others wait for
 //! company, but no longer than allowed, whatever the budget says; while a commit takes too long nothing may be sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Batch, Map, Settings};
 use crate::Now;
-use crate::ledger::shares::Shares;
+use crate::ledger::shares::{Shares, Written};
 use crate::ledger::{Fact, Record, Usage};
 use crate::object::SourceId;
 use crate::plan::SubscriptionId;
@@ -32,11 +32,14 @@ pub(super) struct Journal {
     /// A stalled commit was noticed.
     stall_noticed: bool,
     records: Vec<Record>,
+    written: Written,
     /// How many of them are of each namespace's subscriptions.
-    of: Map<Arc<str>, u64>,
+    of: Map<Arc<str>, Written>,
     /// When the oldest of them was made; monotonic.
     since: u64,
-    /// Somebody waits for one of them: from when on they may be handed out, if no commit is under way; monotonic.
+    /// Who waits for one of them, all with `None`.
+    hurried: BTreeSet<Option<Arc<str>>>,
+    /// From when on they may be handed out for that, if no commit is under way; monotonic.
     urgent: Option<u64>,
     last_commit: Option<i64>,
     /// The highest version that each source has shown; every commit carries them all.
@@ -51,8 +54,9 @@ struct UnderWay {
     number: u64,
     /// The sequence it reaches to.
     seq: u64,
+    written: Written,
     /// How many records it has of each namespace's subscriptions.
-    of: Map<Arc<str>, u64>,
+    of: Map<Arc<str>, Written>,
     /// Monotonic.
     since: u64,
 }
@@ -68,8 +72,10 @@ impl Journal {
             under_way: None,
             stall_noticed: false,
             records: Vec::new(),
+            written: Written::default(),
             of: Map::default(),
             since: 0,
+            hurried: BTreeSet::new(),
             urgent: None,
             last_commit: None,
             sources: BTreeMap::new(),
@@ -81,10 +87,8 @@ impl Journal {
     /// Adds a record of a namespace's that may wait for company; returns its sequence.
     pub fn add_of(&mut self, now: Now, namespace: &Arc<str>, id: &SubscriptionId, fact: Fact) -> u64 {
         match self.of.get_mut(namespace) {
-            Some(count) => *count += 1,
-            None => {
-                self.of.insert(Arc::clone(namespace), 1);
-            }
+            Some(written) => written.add(&fact),
+            None => self.of.entry(Arc::clone(namespace)).or_default().add(&fact),
         }
         self.add(now, id, fact)
     }
@@ -95,6 +99,7 @@ impl Journal {
         if self.records.is_empty() {
             self.since = now.mono;
         }
+        self.written.add(&fact);
         self.records.push(Record { seq: self.seq, subscription: id.clone(), fact });
         self.seq
     }
@@ -113,12 +118,20 @@ impl Journal {
         if self.records.is_empty() {
             return;
         }
-        let spacing = self.shares.spacing(now.mono, namespace);
-        if spacing > 0 {
+        if self.hurried.insert(namespace.cloned()) {
+            let at = self.last_start + self.shares.spacing(now.mono, namespace);
+            self.urgent = Some(self.urgent.map_or(at, |urgent| urgent.min(at)));
+        }
+    }
+
+    /// Something was written: whoever waits may have to keep another distance.
+    fn space(&mut self, now: Now) {
+        let spacing = |namespace: &Option<Arc<str>>| self.shares.spacing(now.mono, namespace.as_ref());
+        let least = self.hurried.iter().map(spacing).min();
+        if least.is_some_and(|least| least > 0) {
             passed(Mark::Spaced);
         }
-        let at = self.last_start + spacing;
-        self.urgent = Some(self.urgent.map_or(at, |urgent| urgent.min(at)));
+        self.urgent = least.map(|least| self.last_start + least);
     }
 
     pub fn next_batch(&mut self, now: Now, draining: bool) -> Option<Batch> {
@@ -133,9 +146,10 @@ impl Journal {
             (false, false) => Mark::CommitPatient,
         });
         self.batches += 1;
-        let of = std::mem::take(&mut self.of);
-        self.under_way = Some(UnderWay { number: self.batches, seq: self.seq, of, since: now.mono });
+        let (of, written) = (std::mem::take(&mut self.of), std::mem::take(&mut self.written));
+        self.under_way = Some(UnderWay { number: self.batches, seq: self.seq, written, of, since: now.mono });
         self.last_start = now.mono;
+        self.hurried.clear();
         self.urgent = None;
         let sources = self.sources.iter().map(|(source, rv)| (source.clone(), *rv)).collect();
         let mut records = std::mem::take(&mut self.records);
@@ -148,7 +162,7 @@ impl Journal {
     /// The batch with this number is durable; false if it is not the one under way.
     pub fn committed(&mut self, now: Now, number: u64) -> bool {
         match &self.under_way {
-            Some(UnderWay { number: expected, seq, of: _, since: _ }) if *expected == number => {
+            Some(UnderWay { number: expected, seq, written: _, of: _, since: _ }) if *expected == number => {
                 let seq = *seq;
                 self.under_way = None;
                 self.durable = if broken(Rule::DurableIsWhatWasCommitted) { self.seq } else { seq };
@@ -161,13 +175,17 @@ impl Journal {
 
     /// The commit under way has cost this much.
     pub fn spent(&mut self, now: Now, usage: Usage) {
-        let of = self.under_way.iter().flat_map(|under_way| &under_way.of);
-        self.shares.spend(now.mono, usage.bytes, of.map(|(namespace, count)| (namespace, *count)));
+        if let Some(UnderWay { number: _, seq: _, written, of, since: _ }) = &self.under_way {
+            let of = of.iter().map(|(namespace, written)| (namespace, *written));
+            self.shares.spend(now.mono, usage.bytes, *written, of);
+        }
+        self.space(now);
     }
 
     /// A fold has cost this much.
     pub fn folded(&mut self, now: Now, usage: Usage) {
-        self.shares.spend(now.mono, usage.bytes, std::iter::empty());
+        self.shares.spend_on_fold(now.mono, usage.bytes);
+        self.space(now);
     }
 
     /// Enough may be written for something that can wait, such as a fold.

@@ -33,6 +33,15 @@ impl Poor {
         }
     }
 
+    /// It is gone.
+    pub fn leave(&mut self, namespace: &Arc<str>, id: &SubscriptionId) {
+        if self.all.remove(id)
+            && let Some(members) = self.members.get_mut(namespace)
+        {
+            members.retain(|other| other != id);
+        }
+    }
+
     /// Who waits no more, namespaces in the order in which they came, and their subscriptions in theirs.
     pub fn release(
         &mut self,
@@ -63,7 +72,13 @@ impl Poor {
         self.at
     }
 
-    pub fn has(&self, id: &SubscriptionId) -> bool {
-        self.all.contains(id)
+    /// All of them.
+    pub fn ids(&self) -> impl Iterator<Item = &SubscriptionId> {
+        self.members.values().flatten()
+    }
+
+    /// Whether it is in here, and there is a moment at which it is looked at.
+    pub fn will_look_at(&self, id: &SubscriptionId) -> bool {
+        self.all.contains(id) && self.at.is_some()
     }
 }

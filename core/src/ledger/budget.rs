@@ -53,6 +53,13 @@ impl Budget {
         self.left -= i128::from(bytes) * 1000;
     }
 
+    /// So many bytes were written, of which no more is held against whoever comes next than leaves this balance.
+    pub fn spend_down_to(&mut self, mono: u64, bytes: u64, floor: i64) {
+        self.refill(mono);
+        let floor = self.left.min(i128::from(floor) * 1000);
+        self.left = (self.left - i128::from(bytes) * 1000).max(floor);
+    }
+
     /// Bytes that are left now; less than none when overdrawn.
     pub fn balance(&self, mono: u64) -> i128 {
         let mut now = self.clone();

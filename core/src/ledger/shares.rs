@@ -5,11 +5,15 @@
 //! - as long as anything is left, whoever wants it may have it;
 //! - with nothing left, a namespace may overdraw what it has left of a share of its own, which it earns and saves as if it
 //!   were a [`Budget`] by itself; the more is overdrawn, the more of its share it has to have left;
-//! - with [`DEEPEST`] overdrawn nobody may, so what is written is bounded however many namespaces there are.
+//! - with [`DEEPEST`] overdrawn nobody may, so what is told is bounded however many namespaces there are;
+//! - what cannot wait and is not bounded by what was told before, such as what a new subscription takes note of, uses up what
+//!   is left, but overdraws nothing that others would have to wait for;
+//! - whoever wrote a lot while nobody else wanted to is not made to wait for long once somebody does.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Fact;
 use super::budget::{Allowance, Budget, spacing};
 use crate::proof::{Mark, passed};
 
@@ -17,6 +21,39 @@ use crate::proof::{Mark, passed};
 const SHARES: u64 = 2;
 /// So many bursts may be overdrawn.
 const DEEPEST: u64 = 2;
+
+/// Records of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Of events that were declared, and what became of them.
+    pub told: u64,
+    /// All others.
+    pub noted: u64,
+}
+
+impl Written {
+    /// Counts one.
+    pub fn add(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Sending { .. } | Fact::Ack { .. } | Fact::Park { .. } => self.told += 1,
+            Fact::Drop { .. }
+            | Fact::Release { .. }
+            | Fact::Adopt { .. }
+            | Fact::Owe { .. }
+            | Fact::Mark { .. }
+            | Fact::Unmark { .. }
+            | Fact::Recipe { .. }
+            | Fact::Resync { .. }
+            | Fact::Rewind
+            | Fact::Lost { .. }
+            | Fact::Forget => self.noted += 1,
+        }
+    }
+
+    fn records(self) -> u64 {
+        self.told + self.noted
+    }
+}
 
 /// See the module's head.
 #[derive(Clone, Debug)]
@@ -44,23 +81,36 @@ impl Shares {
         self.allowance.burst.saturating_mul(DEEPEST)
     }
 
-    /// So many bytes were written, for namespaces in these proportions; for nobody's in particular if there are none.
-    pub fn spend<'a>(&mut self, mono: u64, bytes: u64, of: impl Iterator<Item = (&'a Arc<str>, u64)> + Clone) {
-        self.all.spend(mono, bytes);
-        let whole = of.clone().map(|(_, part)| part).sum::<u64>().max(1);
+    /// So many bytes were written for all of these records, some of which are of namespaces' subscriptions.
+    pub fn spend<'a>(
+        &mut self,
+        mono: u64,
+        bytes: u64,
+        all: Written,
+        of: impl Iterator<Item = (&'a Arc<str>, Written)> + Clone,
+    ) {
+        let part = |records: u64| {
+            let part = u128::from(bytes) * u128::from(records) / u128::from(all.records().max(1));
+            u64::try_from(part).unwrap_or(u64::MAX)
+        };
+        let told = part(all.told);
+        self.all.spend(mono, told);
+        self.all.spend_down_to(mono, bytes - told, 0);
         let share = self.share();
-        for (namespace, part) in of {
-            let bytes = u64::try_from(u128::from(bytes) * u128::from(part) / u128::from(whole)).unwrap_or(u64::MAX);
-            if let Some(own) = self.own.get_mut(namespace) {
-                own.spend(mono, bytes);
-                continue;
-            }
-            // those that have saved all of it again are not worth their place
+        let floor = 0_i64.saturating_sub_unsigned(share.burst);
+        // those that have saved all of it again are not worth their place
+        if of.clone().any(|(namespace, _)| !self.own.contains_key(namespace)) {
             self.own.retain(|_, own| own.left(mono) < share.burst);
-            let mut own = Budget::new(share);
-            own.spend(mono, bytes);
-            self.own.insert(Arc::clone(namespace), own);
         }
+        for (namespace, written) in of {
+            let own = self.own.entry(Arc::clone(namespace)).or_insert_with(|| Budget::new(share));
+            own.spend_down_to(mono, part(written.records()), floor);
+        }
+    }
+
+    /// A fold has written so many bytes, for nobody in particular.
+    pub fn spend_on_fold(&mut self, mono: u64, bytes: u64) {
+        self.all.spend_down_to(mono, bytes, 0);
     }
 
     /// There is enough for something that can wait, such as a fold.

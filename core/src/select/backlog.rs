@@ -121,9 +121,10 @@ impl Backlog {
         self.rests.namespaces()
     }
 
-    /// Whether anything but rests may come out next.
-    pub fn has_reports(&self) -> bool {
-        !self.turns.is_empty() && !self.only_rests() || self.wholes.iter().any(|source| self.may_take_whole(source))
+    /// Whether something comes out next even if no rest may that nobody waits for.
+    pub fn is_ready(&self) -> bool {
+        let whole = self.wholes.iter().any(|source| self.may_take_whole(source));
+        whole || if self.only_rests() { !self.rests.is_empty() } else { !self.turns.is_empty() }
     }
 
     /// How many reports wait.
@@ -188,14 +189,14 @@ impl Backlog {
         }
     }
 
-    /// What is to be taken in next; of rests only if they may be shown now.
+    /// What is to be taken in next; of rests only if they may be shown now, or everybody waits for them.
     pub fn pop(&mut self, may_rest: bool) -> Option<Next> {
         self.turn = None;
         if let Some(at) = self.wholes.iter().position(|source| self.may_take_whole(source)) {
             return self.pop_whole(at);
         }
         let only_rests = self.only_rests();
-        if may_rest && (!self.rested || only_rests || self.turns.is_empty()) {
+        if only_rests || may_rest && (!self.rested || self.turns.is_empty()) {
             self.rested = true;
             if let Some(part) = self.pop_rest() {
                 return Some(Next::Rest(part));

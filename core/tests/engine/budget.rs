@@ -4,9 +4,9 @@ use changehook_core::Now;
 use changehook_core::engine::Settings;
 use changehook_core::ledger::Usage;
 use changehook_core::ledger::budget::Allowance;
-use changehook_core::plan::Plan;
+use changehook_core::plan::{Plan, SubscriptionId};
 
-use crate::rig::{Rig, S, ok, plan, status};
+use crate::rig::{Rig, S, config_map, ok, plan, status};
 
 /// One commit a second is all there is.
 fn poor(bytes: u64) -> Rig {
@@ -28,8 +28,8 @@ fn declarations_wait_until_there_is_something_left_to_write_and_what_is_declared
     rig.run_for(20_000);
     // Its retry needs no record.
     assert_eq!(rig.times("a", since), [0, 2_000]);
-    // 3,000 bytes were overdrawn, at 1,000 a second, and by nobody else.
-    assert_eq!(rig.times("b", since), [3_001]);
+    // 3,000 bytes are overdrawn, at 1,000 a second; of a share of 500 that earns 500 as many, and three quarters are asked.
+    assert_eq!(rig.times("b", since), [1_668]);
 }
 
 #[test]
@@ -82,6 +82,50 @@ fn whoever_used_up_what_may_be_written_waits_and_others_neither_wait_nor_keep_a_
 }
 
 #[test]
+fn a_subscription_that_is_deleted_while_it_waits_for_the_budget_is_forgotten() {
+    let mut rig = used_up();
+    rig.show_to("noisy", "a", 1);
+    rig.engine.remove(rig.now, &SubscriptionId { uid: "noisy".into() });
+    rig.run_for(100_000);
+    assert_eq!(rig.told("a"), []);
+}
+
+#[test]
+fn whoever_waits_for_a_commit_that_uses_up_what_is_left_keeps_its_distance_all_the_same() {
+    let allowance = Allowance { rate: 1_000, burst: 100_000 };
+    let mut rig = Rig::empty(Settings { allowance, ..Settings::default() });
+    rig.subscribe(plan(S));
+    rig.run_for(10_000);
+    let commits = rig.committed.len();
+    rig.commits_at_once = false;
+    rig.show("a", 1);
+    rig.show("b", 1);
+    rig.usage.bytes = 99_000;
+    rig.commits_at_once = true;
+    rig.commit();
+    rig.run_for(3_000);
+    let times: Vec<u64> = rig.committed[commits..].iter().map(|(at, _)| *at).collect();
+    assert!(times.len() == 2 && (900..=1_000).contains(&(times[1] - times[0])), "{times:?}");
+}
+
+#[test]
+fn what_exists_for_new_subscriptions_is_taken_note_of_at_once_and_makes_no_other_namespace_wait() {
+    let mut rig = used_up();
+    let since = rig.now.mono;
+    rig.usage.bytes = 1_000_000;
+    rig.assign(Plan { namespace: "noisy".into(), host: "new".into(), ..plan("new") });
+    for n in 0..20 {
+        rig.show_to("new", &format!("old-{n}"), 1);
+    }
+    rig.synced("new", &config_map());
+    rig.run_for(10_000);
+    assert!(rig.view_of("new").live);
+    rig.usage.bytes = 100;
+    rig.show_to("quiet", "a", 1);
+    assert_eq!(rig.times("a", since), [10_000]);
+}
+
+#[test]
 fn beyond_a_debt_nobody_declares_anything() {
     let mut rig = used_up();
     rig.usage.bytes = 151_000;
@@ -125,7 +169,7 @@ fn with_little_left_commits_keep_their_distance_and_take_along_what_came_meanwhi
     rig.run_for(1_000);
     let times: Vec<u64> = rig.committed[commits..].iter().map(|(at, _)| at - since).collect();
     let records: Vec<usize> = rig.committed[commits..].iter().map(|(_, records)| *records).collect();
-    assert_eq!((times, records), (vec![0, 69], vec![1, 3]));
+    assert_eq!((times, records), (vec![0, 70], vec![1, 3]));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What the watches report waits here until the engine's turn, and is taken in by parts.
 //!
 //! Touches the engine only. Invariants: what waits is bounded, by number and by weight, and so is what came of it and is
-//! still to be shown; no part is so large that others' requests wait for it; objects that more than [`PART`] subscriptions
-//! watch take no more than a part of all the time, however often they change.
+//! still to be shown; no part is so large that others' requests wait for it; to show an object to more than [`PART`]
+//! subscriptions takes no more than a part of all the time, however often it changes.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl<S: LedgerStore, R: Into<Sighting> + Send> Driver<S, R> {
         if self.backlog.is_empty() || self.engine.unwritten() >= UNWRITTEN {
             return None;
         }
-        Some(if self.backlog.has_reports() { Duration::ZERO } else { self.throttle.wait(Instant::now()) })
+        Some(if self.backlog.is_ready() { Duration::ZERO } else { self.throttle.wait(Instant::now()) })
     }
 
     /// Takes in a part of what waits.

@@ -12,6 +12,9 @@ const PARTS: u32 = 4;
 /// Time that may be saved.
 const MOST: Duration = Duration::from_millis(2);
 
+/// No part takes longer by itself: if it did, the process did not run.
+const LONGEST: Duration = Duration::from_millis(5);
+
 /// See the module's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Throttle {
@@ -27,7 +30,7 @@ impl Throttle {
     /// So much was used.
     pub fn used(&mut self, now: Instant, used: Duration) {
         let saved = now.checked_sub(MOST * PARTS).unwrap_or(now);
-        self.free_at = self.free_at.max(saved) + used * PARTS;
+        self.free_at = self.free_at.max(saved) + used.min(LONGEST) * PARTS;
     }
 
     /// How long it takes until there is some; nothing if there is.
@@ -70,5 +73,13 @@ mod tests {
         }
         assert!(used <= MOST + MS / 5, "{used:?}");
         assert!(throttle.wait(now) > Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn while_the_process_did_not_run_nothing_was_used() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(start);
+        throttle.used(start + MS * 60_000, MS * 60_000);
+        assert!(throttle.wait(start + MS * 60_000) <= LONGEST * PARTS);
     }
 }
