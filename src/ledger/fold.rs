@@ -1,10 +1,11 @@
 //! Folding the journal, with API calls.
 //!
 //! Touches DeliveryLedger objects. Invariants: commits go on meanwhile; what a fold that fails has stored is nobody's and is
-//! deleted; a long fold is written slowly enough for declarations to have their share of the budget.
+//! deleted; a long fold is written slowly. Nobody's declarations wait for what it has cost, see core's shares.
 
 use std::time::Duration;
 
+use changehook_core::ledger::Usage;
 use changehook_core::ledger::keeper::{Done, Folded, Found, Name, Part};
 use tokio::time::sleep;
 
@@ -15,7 +16,7 @@ use super::{FoldEnd, LedgerError};
 
 /// How often one call is tried.
 const TRIES: usize = 3;
-/// What a fold writes at once, in bytes; it is begun only when there is that much to spend.
+/// What a fold writes at once, in bytes.
 const AT_ONCE: u64 = 4 << 20;
 /// The pace of what is beyond that, in bytes a second: half of what may be written.
 const PACE: u64 = 32_000;
@@ -38,7 +39,7 @@ impl Kubernetes {
                 left.append(&mut created);
             }
         }
-        let (garbage, usage) = {
+        let (garbage, bytes) = {
             let mut state = self.state.lock().await;
             let state = state.as_mut().ok_or(LedgerError::NotLeader)?;
             state.bytes += written;
@@ -47,7 +48,7 @@ impl Kubernetes {
                 self.carry_out(state, writes).await?;
             }
             // before the lock is released: what is counted with a commit is held against whom it was for
-            (std::mem::take(&mut state.garbage), self.usage(state))
+            (std::mem::take(&mut state.garbage), std::mem::take(&mut state.bytes))
         };
         // Not under the lock: there may be many, and commits must not wait for them.
         left.extend(delete(&self.objects, &*self.is_leader, garbage).await);
@@ -55,7 +56,7 @@ impl Kubernetes {
         let state = state.as_mut().ok_or(LedgerError::NotLeader)?;
         state.garbage.extend(left);
         self.metrics.folded(done);
-        Ok(FoldEnd { done, usage })
+        Ok(FoldEnd { done, usage: Usage { bytes, ..self.usage(state) } })
     }
 
     /// `None` if the API server did not play along.

@@ -32,8 +32,9 @@ pub(super) struct Journal {
     /// A stalled commit was noticed.
     stall_noticed: bool,
     records: Vec<Record>,
+    /// About how much it is.
     written: Written,
-    /// How many of them are of each namespace's subscriptions.
+    /// How much of that is of each namespace's subscriptions.
     of: Map<Arc<str>, Written>,
     /// When the oldest of them was made; monotonic.
     since: u64,
@@ -54,8 +55,9 @@ struct UnderWay {
     number: u64,
     /// The sequence it reaches to.
     seq: u64,
+    /// About how much it is.
     written: Written,
-    /// How many records it has of each namespace's subscriptions.
+    /// How much of that is of each namespace's subscriptions.
     of: Map<Arc<str>, Written>,
     /// Monotonic.
     since: u64,

@@ -1,7 +1,7 @@
 //! Subscriptions that have something to declare while nothing is left to write with for their namespace.
 //!
 //! Touches nothing. Invariants: a subscription is in here at most once; there is a moment at which each namespace in here is
-//! looked at again, no later than it may declare something.
+//! looked at again, no later than it may declare something, or little later.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::Map;
 use crate::Now;
 use crate::plan::SubscriptionId;
+
+/// So many namespaces are looked at in a millisecond.
+const AT_A_TIME: u64 = 64;
 
 #[derive(Debug, Default)]
 #[cfg_attr(feature = "proof", derive(Clone))]
@@ -54,8 +57,10 @@ impl Poor {
         }
         let Self { namespaces, members, all, at } = self;
         *at = None;
+        // one at a time for each of thousands would be all that there is time for
+        let soonest = now.mono + namespaces.len() as u64 / AT_A_TIME;
         namespaces.retain(|namespace| {
-            if let Some(until) = not_before(namespace) {
+            if let Some(until) = not_before(namespace).map(|until| until.max(soonest)) {
                 *at = Some(at.map_or(until, |at| at.min(until)));
                 return true;
             }

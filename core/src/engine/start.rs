@@ -173,6 +173,10 @@ impl Subscription {
             let (lane, key) = match (first, retry) {
                 (false, true) if late_gate.is_some() => {
                     passed(Mark::LateGateShut);
+                    if let Some(until) = poor_until {
+                        // What is new needs no permit for what is late, but something to write with.
+                        shared.poor.join(&desk.plan.namespace, &desk.plan.id, until);
+                    }
                     return late_gate.map_or(Turn::Nothing, Turn::Shut);
                 }
                 (true, true) if late_gate.is_none() && (limit > 1 || desk.retry_turn) => (Lane::Retry, desk.due.pop()),
@@ -247,6 +251,15 @@ impl Subscription {
             self.reconsider(shared, now, key);
             return false;
         };
+        let anew = slot.sending.is_none() || !desk.same_event(slot, change);
+        if anew && lane != Lane::First && shared.journal.declares_not_before(now, &desk.plan.namespace).is_some() {
+            // What it is now was not declared yet: it waits like all that was not.
+            passed(Mark::PoorRetry);
+            if slot.parked.is_none() {
+                slot.phase = Phase::Queued { place: desk.first.join(key) };
+            }
+            return false;
+        }
         let host = desk.plan.host.clone();
         shared.ring.take_permit(&host, lane.is_late());
         slot.permit = Some(Permit { host, lane, config_hash: desk.plan.config_hash });

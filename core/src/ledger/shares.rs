@@ -13,8 +13,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Fact;
 use super::budget::{Allowance, Budget, spacing};
+use super::{Fact, Named};
 use crate::proof::{Mark, passed};
 
 /// A namespace's own share is one of so many.
@@ -22,37 +22,45 @@ const SHARES: u64 = 2;
 /// So many bursts may be overdrawn.
 const DEEPEST: u64 = 2;
 
-/// Records of a batch.
+/// About how much of a batch some of its records are, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Of events that were declared, and what became of them.
+    /// Declarations of events, and that the endpoint has them.
     pub told: u64,
     /// All others.
     pub noted: u64,
 }
 
+/// About what a record is without the names in it, in bytes.
+const RECORD: u64 = 40;
+
 impl Written {
     /// Counts one.
     pub fn add(&mut self, fact: &Fact) {
         match fact {
-            Fact::Sending { .. } | Fact::Ack { .. } | Fact::Park { .. } => self.told += 1,
+            Fact::Sending { named, .. } => self.told += RECORD + weight(named),
+            Fact::Ack { .. } => self.told += RECORD,
+            Fact::Adopt { named, .. } | Fact::Owe { named, .. } => self.noted += RECORD + weight(named),
             Fact::Drop { .. }
+            | Fact::Park { .. }
             | Fact::Release { .. }
-            | Fact::Adopt { .. }
-            | Fact::Owe { .. }
             | Fact::Mark { .. }
             | Fact::Unmark { .. }
             | Fact::Recipe { .. }
             | Fact::Resync { .. }
             | Fact::Rewind
             | Fact::Lost { .. }
-            | Fact::Forget => self.noted += 1,
+            | Fact::Forget => self.noted += RECORD,
         }
     }
 
-    fn records(self) -> u64 {
+    fn all(self) -> u64 {
         self.told + self.noted
     }
+}
+
+fn weight(named: &Named) -> u64 {
+    (named.name.len() + named.namespace.as_deref().map_or(0, str::len)) as u64
 }
 
 /// See the module's head.
@@ -81,7 +89,7 @@ impl Shares {
         self.allowance.burst.saturating_mul(DEEPEST)
     }
 
-    /// So many bytes were written for all of these records, some of which are of namespaces' subscriptions.
+    /// So many bytes were written for a batch of so much, parts of which are of namespaces' subscriptions.
     pub fn spend<'a>(
         &mut self,
         mono: u64,
@@ -89,8 +97,8 @@ impl Shares {
         all: Written,
         of: impl Iterator<Item = (&'a Arc<str>, Written)> + Clone,
     ) {
-        let part = |records: u64| {
-            let part = u128::from(bytes) * u128::from(records) / u128::from(all.records().max(1));
+        let part = |weight: u64| {
+            let part = u128::from(bytes) * u128::from(weight) / u128::from(all.all().max(1));
             u64::try_from(part).unwrap_or(u64::MAX)
         };
         let told = part(all.told);
@@ -104,7 +112,7 @@ impl Shares {
         }
         for (namespace, written) in of {
             let own = self.own.entry(Arc::clone(namespace)).or_insert_with(|| Budget::new(share));
-            own.spend_down_to(mono, part(written.records()), floor);
+            own.spend_down_to(mono, part(written.all()), floor);
         }
     }
 

@@ -25,6 +25,8 @@ marks! {
     BudgetEmpty,
     /// With nothing left to write, a namespace has some of its share left.
     ShareSpent,
+    /// A retry would have to be declared anew, and cannot be written.
+    PoorRetry,
     /// Little may be written: commits are far apart.
     BudgetLow,
     /// A commit waited for its distance from the one before.

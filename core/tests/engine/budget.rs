@@ -1,7 +1,7 @@
 //! What the ledger may cost, what a commit that hangs means, and when the journal is folded.
 
 use changehook_core::Now;
-use changehook_core::engine::Settings;
+use changehook_core::engine::{Caps, Settings};
 use changehook_core::ledger::Usage;
 use changehook_core::ledger::budget::Allowance;
 use changehook_core::plan::{Plan, SubscriptionId};
@@ -126,6 +126,42 @@ fn what_exists_for_new_subscriptions_is_taken_note_of_at_once_and_makes_no_other
 }
 
 #[test]
+fn a_retry_of_what_has_changed_meanwhile_waits_like_everything_that_was_not_declared_yet() {
+    let mut rig = used_up();
+    let since = rig.now.mono;
+    rig.answer_to("noisy", "first", status(503));
+    rig.show_to("noisy", "first", 2);
+    rig.run_for(40_000);
+    assert_eq!(rig.times("first", since), [0]);
+    rig.run_for(20_000);
+    assert!(matches!(rig.times("first", since)[1..], [50_000..51_000]), "{:?}", rig.times("first", since));
+}
+
+#[test]
+fn while_others_have_all_permits_for_retries_what_is_new_is_declared_as_soon_as_it_may_be_written() {
+    let allowance = Allowance { rate: 1_000, burst: 100_000 };
+    let caps = Caps { per_host: 4, ..Caps::default() };
+    let mut rig = Rig::empty(Settings { allowance, caps, ..Settings::default() });
+    for (namespace, id) in [("noisy", "noisy"), ("slow", "slow")] {
+        rig.subscribe(Plan { namespace: namespace.into(), ..plan(id) });
+    }
+    rig.run_for(10_000);
+    // its retry hangs
+    rig.script(|sent| (sent.number < 2).then(|| status(503)));
+    rig.show_to("slow", "slow", 1);
+    rig.run_for(5_000);
+    rig.usage.bytes = 150_000;
+    rig.show_to("noisy", "failing", 1);
+    rig.usage.bytes = 100;
+    let since = rig.now.mono;
+    rig.run_for(5_000);
+    rig.show_to("noisy", "new", 1);
+    rig.run_for(60_000);
+    assert_eq!(rig.times("failing", since), [0], "it has no permit");
+    assert!(matches!(rig.times("new", since)[..], [50_000..51_000, ..]), "{:?}", rig.times("new", since));
+}
+
+#[test]
 fn beyond_a_debt_nobody_declares_anything() {
     let mut rig = used_up();
     rig.usage.bytes = 151_000;
@@ -236,7 +272,7 @@ fn a_fold_waits_until_it_can_be_afforded_unless_there_are_too_many_segments() {
 
 #[test]
 fn an_overdrawn_budget_wakes_nobody_for_nothing_not_even_while_permits_are_out_or_it_drains() {
-    let caps = changehook_core::engine::Caps { global: 1, ..Default::default() };
+    let caps = Caps { global: 1, ..Default::default() };
     let allowance = Allowance { rate: 1_000, burst: 1_000 };
     let mut rig = Rig::empty(Settings { allowance, caps, ..Settings::default() });
     rig.subscribe(plan(S));

@@ -30,7 +30,8 @@ impl Throttle {
     /// So much was used.
     pub fn used(&mut self, now: Instant, used: Duration) {
         let saved = now.checked_sub(MOST * PARTS).unwrap_or(now);
-        self.free_at = self.free_at.max(saved) + used.min(LONGEST) * PARTS;
+        // nor is what had to be shown at once, because everybody waited for it, made up for for long
+        self.free_at = (self.free_at.max(saved) + used * PARTS).min(now + LONGEST * PARTS);
     }
 
     /// How long it takes until there is some; nothing if there is.
@@ -76,10 +77,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_the_process_did_not_run_nothing_was_used() {
+    async fn neither_a_process_that_did_not_run_nor_what_had_to_be_shown_makes_anybody_wait_for_long() {
         let start = Instant::now();
         let mut throttle = Throttle::new(start);
         throttle.used(start + MS * 60_000, MS * 60_000);
         assert!(throttle.wait(start + MS * 60_000) <= LONGEST * PARTS);
+        for n in 0..1_000 {
+            throttle.used(start + MS * (60_000 + n), MS);
+        }
+        assert!(throttle.wait(start + MS * 61_000) <= LONGEST * PARTS);
     }
 }
