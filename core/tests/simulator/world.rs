@@ -194,7 +194,7 @@ impl World {
         let (hold, durable) = self.durable.claim(self.claims);
         let mut settings = Settings { caps, ..Settings::default() };
         if self.setup.poor {
-            settings.allowance = Allowance { rate: 1_000, burst: 6_000 };
+            settings.allowance = Allowance { rate: 700, burst: 900 };
         }
         let room = self.setup.room;
         settings.limits = Limits { namespaced: room, cluster_wide: room, ..Limits::default() };
