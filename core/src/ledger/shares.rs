@@ -5,7 +5,7 @@
 //! - as long as anything is left, whoever wants it may have it;
 //! - with nothing left, a namespace may overdraw what it has left of a share of its own, which it earns and saves as if it
 //!   were a [`Budget`] by itself; the more is overdrawn, the more of its share it has to have left;
-//! - with [`DEEPEST`] overdrawn nobody may, so what is told is bounded however many namespaces there are;
+//! - with two bursts overdrawn nobody may, so what is told is bounded however many namespaces there are;
 //! - what cannot wait and is not bounded by what was told before, such as what a new subscription takes note of, uses up what
 //!   is left, but overdraws nothing that others would have to wait for;
 //! - whoever wrote a lot while nobody else wanted to is not made to wait for long once somebody does.

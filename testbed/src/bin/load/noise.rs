@@ -1,6 +1,6 @@
 //! What a noisy tenant costs a quiet one: how long the quiet one's changes take to its endpoint, without and with a
-//! neighbour that writes as fast as the API server takes it, has objects of a megabyte, and many subscriptions to one host
-//! that accepts connections and never answers.
+//! neighbour that writes as fast as the API server takes it, has objects as large as it stores them, and many subscriptions to
+//! one host that accepts connections and never answers.
 //!
 //! The API server, its store and those who write share the machine with the operator, so the noise is made twice: with one
 //! subscription, which shows what the noise costs by itself, and with many. What is between the two is the operator's doing.
@@ -19,7 +19,7 @@ use futures::{StreamExt, future::try_join};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api,
-    api::{Patch, PatchParams, WatchEvent, WatchParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, WatchEvent, WatchParams},
 };
 use serde_json::json;
 use testbed::{
@@ -34,6 +34,9 @@ use super::{
     writes::{self, Kind, Write},
 };
 
+const GROUP: &str = "example.com";
+const VERSION: &str = "example.com/v1";
+const GADGET: &str = "Gadget";
 const QUIET: &str = "quiet";
 const NOISY: &str = "noisy";
 const OBJECTS: usize = 20;
@@ -41,8 +44,8 @@ const OBJECTS: usize = 20;
 const CHANGES: usize = 600;
 const PACE: u32 = 20;
 const WRITERS: usize = 8;
-/// Nearly what a ConfigMap may hold.
-const LARGE: usize = 1_000_000;
+/// Nearly what etcd takes in one request, 1.5 MiB with all that is around it. A ConfigMap may hold less.
+const LARGE: usize = 1_550_000;
 const LARGE_EVERY: Duration = Duration::from_millis(200);
 
 /// Prints a table, and the ratio of the two.
@@ -55,6 +58,7 @@ pub async fn run(subscriptions: u32) -> Result<()> {
     let dead = TcpListener::bind("127.0.0.1:0").map_err(|error| Error::caused("failed to open a port", error))?;
     let port = dead.local_addr().map_err(|error| Error::caused("failed to open a port", error))?.port();
     let _operator = Operator::start(OperatorOptions::new(binary, &control_plane)).await?;
+    gadgets(&control_plane).await?;
     for namespace in [QUIET, NOISY] {
         control_plane.kubectl_ok(&["create", "namespace", namespace]).await?;
         control_plane.tenant(namespace).await?;
@@ -99,6 +103,21 @@ pub async fn run(subscriptions: u32) -> Result<()> {
     Ok(())
 }
 
+/// A kind of objects that may be large; one of those that the operator is started with the right to watch.
+async fn gadgets(control_plane: &ControlPlane) -> Result<()> {
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let kind = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("gadgets.{GROUP}")},
+        "spec": {"group": GROUP, "scope": "Namespaced",
+            "names": {"kind": GADGET, "listKind": "GadgetList", "plural": "gadgets", "singular": "gadget"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "properties": {"spec": open}}}}]}});
+    control_plane.apply_yaml(&kind.to_string(), "default").await?;
+    let name = format!("crd/gadgets.{GROUP}");
+    control_plane.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", &name]).await?;
+    Ok(())
+}
+
 /// The operator has taken up all of the noisy tenant's subscriptions.
 async fn await_all(control_plane: &ControlPlane, count: u32) -> Result<()> {
     let path = "jsonpath={range .items[*]}{.status.observedGeneration}{end}";
@@ -116,7 +135,7 @@ async fn subscribe(control_plane: &ControlPlane, namespace: &str, count: u32, ur
     objects.extend((0..count).map(|number| {
         json!({"apiVersion": "changehook.dev/v1alpha1", "kind": "WebhookSubscription",
         "metadata": {"name": format!("load-{number}")}, "spec": {
-            "resources": [{"apiVersion": "v1", "kind": "ConfigMap"}],
+            "resources": [{"apiVersion": "v1", "kind": "ConfigMap"}, {"apiVersion": VERSION, "kind": GADGET}],
             "endpoint": {"url": url},
             "signing": {"secretRef": {"name": "signing"}},
         }})
@@ -141,13 +160,14 @@ async fn busy(control_plane: &ControlPlane, made: &AtomicUsize, first: u64) -> R
 
 /// Changes of one large object at an even pace: etcd keeps every version for a while, and holds 2 GiB.
 async fn large(control_plane: &ControlPlane, first: u64) -> Result<()> {
-    let api: Api<ConfigMap> = Api::namespaced(control_plane.client().await?, NOISY);
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, "v1", GADGET));
+    let api: Api<DynamicObject> = Api::namespaced_with(control_plane.client().await?, NOISY, &kind);
     let params = PatchParams::apply("load").force();
     let mut pace = tokio::time::interval(LARGE_EVERY);
     for n in first.. {
         pace.tick().await;
-        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"},
-            "data": {"n": n.to_string(), "filler": "x".repeat(LARGE)}});
+        let object = json!({"apiVersion": VERSION, "kind": GADGET, "metadata": {"name": "large"},
+            "spec": {"n": n, "filler": "x".repeat(LARGE)}});
         let patched = api.patch("large", &params, &Patch::Apply(object)).await;
         patched.map_err(|error| Error::caused("failed to write a large object", error))?;
     }
