@@ -62,13 +62,16 @@ async fn a_sound_watch_of_busy_objects_never_differs_for_long() {
     let _held = bench.sources.acquire(widgets());
     bench.expect(&["list", "end@100"]).await;
     bench.until("watching", |b| b.api.watches() == 1).await;
-    let mut n = 0_u32;
+    let (mut n, mut lives) = (0, [0; 7]);
     while comparisons(&bench) < 50 {
         n += 1;
-        let name = format!("w-{}", n % 7);
+        // one that comes after another's deletion is another object: names are uids here, and no uid comes back
+        let life = &mut lives[n % 7];
+        let name = format!("w-{}-{life}", n % 7);
         bench.api.set(&name);
         bench.report().await;
         if n.is_multiple_of(3) {
+            *life += 1;
             bench.api.delete(&name);
             bench.report().await;
         }
