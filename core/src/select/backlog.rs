@@ -229,7 +229,12 @@ impl Backlog {
             return;
         };
         let rest = came_of_it.split_off(self.part);
-        self.turns.retain(|other| *other != namespace);
+        // it has a turn only if it has something; then it went to the back just now
+        if self.namespaces.contains_key(&namespace)
+            && let Some(at) = self.turns.iter().rposition(|other| *other == namespace)
+        {
+            self.turns.remove(at);
+        }
         self.rests.add(namespace, source, rest);
     }
 

@@ -18,6 +18,15 @@ fn poor(bytes: u64) -> Rig {
     rig
 }
 
+/// All of a burst is left.
+fn rich() -> Rig {
+    let allowance = Allowance { rate: 1_000, burst: 100_000 };
+    let mut rig = Rig::empty(Settings { allowance, ..Settings::default() });
+    rig.subscribe(plan(S));
+    rig.run_for(10_000);
+    rig
+}
+
 #[test]
 fn declarations_wait_until_there_is_something_left_to_write_and_what_is_declared_goes_on() {
     let mut rig = poor(4_000);
@@ -92,10 +101,7 @@ fn a_subscription_that_is_deleted_while_it_waits_for_the_budget_is_forgotten() {
 
 #[test]
 fn whoever_waits_for_a_commit_that_uses_up_what_is_left_keeps_its_distance_all_the_same() {
-    let allowance = Allowance { rate: 1_000, burst: 100_000 };
-    let mut rig = Rig::empty(Settings { allowance, ..Settings::default() });
-    rig.subscribe(plan(S));
-    rig.run_for(10_000);
+    let mut rig = rich();
     let commits = rig.committed.len();
     rig.commits_at_once = false;
     rig.show("a", 1);
@@ -190,10 +196,7 @@ fn a_commit_that_ends_when_there_is_something_left_again_leaves_nobody_waiting()
 
 #[test]
 fn with_little_left_commits_keep_their_distance_and_take_along_what_came_meanwhile() {
-    let allowance = Allowance { rate: 1_000, burst: 100_000 };
-    let mut rig = Rig::empty(Settings { allowance, ..Settings::default() });
-    rig.subscribe(plan(S));
-    rig.run_for(10_000);
+    let mut rig = rich();
     rig.usage.bytes = 60_000;
     let (since, commits) = (rig.now.mono, rig.committed.len());
     rig.show("a", 1);

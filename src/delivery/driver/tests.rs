@@ -95,8 +95,8 @@ fn list_ended(rv: u64) -> SourceEvent {
     SourceEvent::ListEnded { rv, unreadable: Unreadable::Named(Vec::new()) }
 }
 
-/// Lets a driver see all this and take a baseline; gives how it ended and what the last life had left.
-async fn drive(store: &Arc<Counting>, leads: bool, seen: Vec<Sighted>) -> (Result<(), DriverError>, Entries) {
+/// One whose API server is not there.
+fn courier() -> Courier {
     let policy = testing::loopback();
     let http = testing::http_client(policy.clone(), testing::ScriptedLookup::default());
     let kube = testing::kube_client(([127, 0, 0, 1], 9).into());
@@ -105,7 +105,11 @@ async fn drive(store: &Arc<Counting>, leads: bool, seen: Vec<Sighted>) -> (Resul
         Secrets::new(kube.clone()),
         (Services::new(kube.clone()), Configs::new(kube)),
     );
-    let courier = Courier::new(http, secrets, services, testing::everybodys(&policy), || 0, Arc::new(|| true));
+    Courier::new(http, secrets, services, testing::everybodys(&policy), || 0, Arc::new(|| true))
+}
+
+/// Lets a driver see all this and take a baseline; gives how it ended and what the last life had left.
+async fn drive(store: &Arc<Counting>, leads: bool, seen: Vec<Sighted>) -> (Result<(), DriverError>, Entries) {
     let (sight, sightings) = mpsc::channel(8);
     let (command, commands) = mpsc::channel(8);
     let (told, mut views) = mpsc::channel(8);
@@ -128,7 +132,7 @@ async fn drive(store: &Arc<Counting>, leads: bool, seen: Vec<Sighted>) -> (Resul
         stop: stop.clone(),
     };
     let metrics = Metrics::register(&mut Registry::default());
-    let driver = Driver::<_, Sighting>::claim(Settings::default(), Arc::clone(store), courier, metrics, inputs);
+    let driver = Driver::<_, Sighting>::claim(Settings::default(), Arc::clone(store), courier(), metrics, inputs);
     let driver = driver.await.unwrap();
     let (assignment, source) = assignment();
     command.send(Command::Assign(Box::new(assignment))).await.unwrap();

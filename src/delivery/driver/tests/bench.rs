@@ -30,15 +30,6 @@ impl Bench {
     }
 
     pub(super) async fn empty() -> Self {
-        let policy = testing::loopback();
-        let http = testing::http_client(policy.clone(), testing::ScriptedLookup::default());
-        let kube = testing::kube_client(([127, 0, 0, 1], 9).into());
-        let (http, secrets, services) = (
-            Clients::new(http, testing::everybodys(&policy)),
-            Secrets::new(kube.clone()),
-            (Services::new(kube.clone()), Configs::new(kube)),
-        );
-        let courier = Courier::new(http, secrets, services, testing::everybodys(&policy), || 0, Arc::new(|| true));
         let (recheck, rechecks) = mpsc::channel(8);
         let start = Instant::now();
         let (sight, sightings) = mpsc::channel(1);
@@ -58,7 +49,7 @@ impl Bench {
             stop: CancellationToken::new(),
         };
         let metrics = Metrics::register(&mut Registry::default());
-        let driver = Driver::claim(Settings::default(), Arc::new(Memory::default()), courier, metrics, inputs);
+        let driver = Driver::claim(Settings::default(), Arc::new(Memory::default()), courier(), metrics, inputs);
         let source = Arc::new(assignment().1);
         Self { driver: driver.await.unwrap(), source, mono: 1000, rechecks, told, inputs: (sight, command) }
     }
